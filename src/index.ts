@@ -1,0 +1,36 @@
+export type { Capabilities, Device, Medium } from "./device.ts";
+export { Frame } from "./device.ts";
+export { type ErrorCode, StackError } from "./errors.ts";
+export { type Random, seededRandom, systemRandom } from "./random.ts";
+export {
+  ACCEPTABLE,
+  CLOSED_EVENT,
+  CONNECTED,
+  FINISHED,
+  READABLE,
+  WRITABLE,
+} from "./socket/events.ts";
+export type { BindOptions, ConnectOptions, ListenOptions } from "./socket/socket-set.ts";
+export type { TcpListener } from "./socket/tcp/listener.ts";
+export { TcpSettings } from "./socket/tcp/settings.ts";
+export type { TcpState } from "./socket/tcp/tcb.ts";
+export type { TcpInfo, TcpSocket } from "./socket/tcp/tcp-socket.ts";
+export { END_OF_STREAM } from "./socket/tcp/user-calls.ts";
+export type { UdpBuffers, UdpOrigin, UdpSocket } from "./socket/udp-socket.ts";
+export { type InterfaceOptions, Stack, type StackOptions } from "./stack.ts";
+export type { Stats } from "./stats.ts";
+export { NEVER } from "./storage/deadline-heap.ts";
+export {
+  ANY_IPV4,
+  Cidr,
+  cidrBroadcast,
+  cidrContains,
+  cidrNetwork,
+  formatAddress,
+  formatCidr,
+  IpAddress,
+  ipv4Address,
+  parseAddress,
+  parseCidr,
+  sameAddress,
+} from "./wire/ip-address.ts";

@@ -1,0 +1,154 @@
+import type { Device } from "./device.ts";
+import { StackError } from "./errors.ts";
+import { drainReady } from "./iface/egress.ts";
+import { Interface } from "./iface/interface.ts";
+import { ipInput } from "./iface/ipv4-input.ts";
+import { Routes } from "./iface/routes.ts";
+import { type Random, systemRandom } from "./random.ts";
+import { SocketContext } from "./socket/context.ts";
+import { SocketSet } from "./socket/socket-set.ts";
+import { TcpSettings } from "./socket/tcp/settings.ts";
+import { Stats } from "./stats.ts";
+import { BufferPool } from "./storage/buffer-pool.ts";
+import { parseAddress, parseCidr } from "./wire/ip-address.ts";
+
+export interface StackOptions {
+  /** Bytes that all TCP connections together may buffer; 64 MiB by default, used only as far as they are touched. */
+  readonly memory?: number;
+  /** Most sockets, connections in TIME-WAIT included; 65,536 by default. */
+  readonly maxSockets?: number;
+  /** Where secrets, sequence numbers and ports come from; the operating system by default. */
+  readonly random?: Random;
+  /** What of TCP's behaviour should be otherwise. */
+  readonly tcp?: Partial<TcpSettings>;
+}
+
+export interface InterfaceOptions {
+  readonly device: Device;
+  /** Addresses of the stack on it, with the length of their network's prefix: `192.168.69.1/24`. */
+  readonly addresses: readonly string[];
+  /** Where packets go that are for no interface's network. */
+  readonly gateway?: string;
+}
+
+const DEFAULT_MEMORY = 64 * 1024 * 1024;
+const DEFAULT_MAX_SOCKETS = 65_536;
+
+/** Frames taken from a device before the sockets may answer. */
+const RECEIVE_BATCH = 64;
+/** Frames sent before the devices are asked again. */
+const SEND_BATCH = 256;
+/** Rounds of one poll: then whoever polls gets to do something else. */
+const ROUNDS = 8;
+
+/**
+ * A TCP/IP stack: interfaces, sockets, and a `poll` that moves everything that can be moved. It has no clock, no timers
+ * and no threads: it runs when it is polled, in the time it is told.
+ *
+ * @example
+ * ```ts
+ * const stack = new Stack();
+ * stack.addInterface({ device, addresses: ["192.168.69.1/24"] });
+ * const listener = stack.sockets.listen({ port: 7 });
+ * for (;;) {
+ *   while (stack.poll(performance.now())) {}
+ *   listener.accept()?.write(greeting);
+ *   device.wait(stack.nextDeadline(performance.now()) - performance.now());
+ * }
+ * ```
+ */
+export class Stack {
+  readonly stats = new Stats();
+  readonly sockets: SocketSet;
+  private readonly context: SocketContext;
+  private readonly routes = new Routes();
+  private readonly interfaces: Interface[] = [];
+  private readonly maxSockets: number;
+  private polling = false;
+
+  /** @throws StackError EINVAL */
+  constructor(options: StackOptions = {}) {
+    const { memory = DEFAULT_MEMORY, maxSockets = DEFAULT_MAX_SOCKETS, random = systemRandom() } = options;
+    if (!Number.isInteger(maxSockets) || maxSockets < 1 || maxSockets > 1 << 24) {
+      throw new StackError(
+        "EINVAL",
+        `maxSockets must be a whole number from 1 to ${1 << 24}, not ${maxSockets}`,
+      );
+    }
+    const settings = Object.assign(new TcpSettings(), options.tcp);
+    const pool = new BufferPool(memory);
+    this.maxSockets = maxSockets;
+    this.context = new SocketContext(maxSockets, this.stats, random, pool, settings, this.routes);
+    this.sockets = new SocketSet(this.context, maxSockets);
+  }
+
+  /**
+   * Puts a device under the stack.
+   *
+   * @throws StackError EINVAL (bad address), ENOTSUP
+   */
+  addInterface(options: InterfaceOptions): Interface {
+    const addresses = options.addresses.map(parseCidr);
+    const gateway = options.gateway === undefined ? null : parseAddress(options.gateway);
+    const iface = new Interface(options.device, addresses, gateway, this.maxSockets);
+    this.interfaces.push(iface);
+    this.routes.add(iface);
+    return iface;
+  }
+
+  /**
+   * Takes what the devices have received, runs the timers that are due, sends what is to be sent, and tells the program
+   * what has happened. Returns whether there is more to do at once.
+   *
+   * @param now ms; never less than the time before
+   * @throws StackError EBUSY when called from a socket's handler
+   */
+  poll(now: number): boolean {
+    if (this.polling) {
+      throw new StackError("EBUSY", "poll was called by a socket's handler: note the event, and poll later");
+    }
+    this.polling = true;
+    try {
+      this.context.now = now;
+      for (let round = 0; round < ROUNDS; round++) {
+        if (!this.step()) return false;
+      }
+      return true;
+    } finally {
+      this.polling = false;
+    }
+  }
+
+  /** When `poll` has to be called at the latest, if no frame arrives before: ms, `now` for at once, or `NEVER`. */
+  nextDeadline(now: number): number {
+    for (const iface of this.interfaces) {
+      if (iface.ready.size > 0 && !iface.blocked) return now;
+    }
+    return Math.max(now, this.context.deadlines.earliest);
+  }
+
+  /** One round of a poll; returns whether anything moved. */
+  private step(): boolean {
+    const { context, interfaces, sockets } = this;
+    let moved = 0;
+    for (const iface of interfaces) moved += this.receive(iface);
+    sockets.runTimers();
+    for (const iface of interfaces) moved += drainReady(iface, sockets, SEND_BATCH);
+    moved += context.signalled.size;
+    sockets.deliverEvents();
+    sockets.feedStarved();
+    return moved > 0;
+  }
+
+  private receive(iface: Interface): number {
+    const { device, received } = iface;
+    let count = 0;
+    while (count < RECEIVE_BATCH && device.receive(received)) {
+      count++;
+      const { bytes, offset, length, checksumOffloaded } = received;
+      ipInput(iface, this.sockets, bytes, offset, length, checksumOffloaded);
+    }
+    this.stats.framesReceived += count;
+    return count;
+  }
+}

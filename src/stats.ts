@@ -1,0 +1,65 @@
+/**
+ * What has happened, one counter for each reason to drop a packet and each event worth counting. A counter is a plain
+ * property, so that counting costs an addition and a debugger shows them all.
+ */
+export class Stats {
+  framesReceived = 0;
+  framesSent = 0;
+  /** A frame that could not be sent because the device's queue was full, and that nobody will send again. */
+  framesDroppedDeviceFull = 0;
+
+  ipv4Malformed = 0;
+  ipv4BadChecksum = 0;
+  ipv4NotForUs = 0;
+  /** A source that no host can have: multicast, broadcast, loopback, unspecified (RFC 1122 3.2.1.3). */
+  ipv4MartianSource = 0;
+  ipv4FragmentsDropped = 0;
+  ipv4UnknownProtocol = 0;
+  /** Not an IPv4 packet: another version, or an EtherType that is not handled. */
+  unknownNetworkProtocol = 0;
+
+  icmpMalformed = 0;
+  icmpEchoRequests = 0;
+  icmpErrorsReceived = 0;
+  icmpErrorsSent = 0;
+  icmpErrorsRateLimited = 0;
+  icmpIgnored = 0;
+
+  udpMalformed = 0;
+  udpBadChecksum = 0;
+  udpReceived = 0;
+  udpSent = 0;
+  udpNoPort = 0;
+  /** A datagram that found its socket's queue full. */
+  udpQueueFull = 0;
+
+  tcpMalformed = 0;
+  tcpBadChecksum = 0;
+  tcpSegmentsReceived = 0;
+  tcpSegmentsSent = 0;
+  tcpResetsSent = 0;
+  tcpResetsReceived = 0;
+  /** A segment for no connection and no listener. */
+  tcpNoConnection = 0;
+  /** A SYN for a listener whose half-open or accept queue was full. */
+  tcpListenOverflow = 0;
+  /** A segment outside the receive window (RFC 9293 3.10.7.4, first). */
+  tcpUnacceptable = 0;
+  /** A reset or SYN answered by a challenge ACK instead (RFC 5961). */
+  tcpChallengeAcks = 0;
+  tcpChallengeAcksRateLimited = 0;
+  tcpOutOfOrder = 0;
+  /** Text dropped because the buffer pool, or the list of ranges out of order, was full. */
+  tcpNoBuffer = 0;
+  tcpRetransmissions = 0;
+  tcpTimeouts = 0;
+  tcpFastRetransmissions = 0;
+  /** A segment with URG: its text is delivered in line (RFC 6093 5). */
+  tcpUrgentIgnored = 0;
+  tcpWindowProbes = 0;
+  tcpKeepAlives = 0;
+  tcpActiveOpens = 0;
+  tcpPassiveOpens = 0;
+  /** TIME-WAIT cut short because every socket number was in use. */
+  tcpTimeWaitRecycled = 0;
+}

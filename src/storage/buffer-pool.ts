@@ -1,0 +1,36 @@
+/** Bytes of one page: large enough that few copies straddle two, small enough for a connection with one request. */
+export const PAGE_SHIFT = 14;
+export const PAGE_SIZE = 1 << PAGE_SHIFT;
+
+/** No page. */
+export const NO_PAGE = -1;
+
+/**
+ * Every byte that sockets may buffer: one slab, cut into pages, made when the stack is. The system backs a page with
+ * memory when it is first touched, so a large pool costs nothing until it is used.
+ */
+export class BufferPool {
+  readonly bytes: Uint8Array;
+  readonly pageCount: number;
+  freePages: number;
+  /** Stack of free page numbers; the page freed last is taken first, while it is in the cache. */
+  private readonly free: Int32Array;
+
+  constructor(size: number) {
+    this.pageCount = Math.max(1, Math.floor(size / PAGE_SIZE));
+    this.bytes = new Uint8Array(new ArrayBuffer(this.pageCount * PAGE_SIZE));
+    this.free = new Int32Array(this.pageCount);
+    for (let i = 0; i < this.pageCount; i++) this.free[i] = this.pageCount - 1 - i;
+    this.freePages = this.pageCount;
+  }
+
+  /** A page number, or `NO_PAGE` when the pool is empty. */
+  take(): number {
+    if (this.freePages === 0) return NO_PAGE;
+    return this.free[--this.freePages];
+  }
+
+  give(page: number): void {
+    this.free[this.freePages++] = page;
+  }
+}

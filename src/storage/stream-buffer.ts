@@ -1,0 +1,122 @@
+import { type BufferPool, NO_PAGE, PAGE_SHIFT, PAGE_SIZE } from "./buffer-pool.ts";
+import { copyBytes } from "./copy.ts";
+
+/**
+ * A window of a byte stream, held in pages of the pool. Positions count from the first byte not yet dropped.
+ *
+ * It is a ring of page slots. A slot gets a page when a byte is stored in it and gives the page back when the last of
+ * its bytes is dropped, so an empty buffer holds no memory. Bytes may be stored ahead of a gap: a receive buffer puts
+ * segments that arrive out of order where they belong, and needs no copy when the gap closes.
+ */
+export class StreamBuffer {
+  /** Most bytes that may be buffered. */
+  readonly limit: number;
+  /** Bytes in order from position 0. */
+  length = 0;
+  /** One past the highest position ever stored and not dropped; larger than `length` while there is a gap. */
+  private extent = 0;
+  /** Ring index of position 0, in 0 .. slots * PAGE_SIZE - 1. */
+  private head = 0;
+  private readonly pool: BufferPool;
+  private readonly slots: Int32Array;
+  private readonly size: number;
+
+  constructor(pool: BufferPool, limit: number) {
+    this.pool = pool;
+    this.limit = limit;
+    // One slot more than `limit` fills: the last byte never shares a slot with the first, wherever the head stands.
+    const slots = Math.ceil(limit / PAGE_SIZE) + 1;
+    this.slots = new Int32Array(slots).fill(NO_PAGE);
+    this.size = slots * PAGE_SIZE;
+  }
+
+  /**
+   * Stores bytes at `position` (the caller keeps `position + count <= limit`) and returns how many were stored:
+   * fewer than `count` when the pool ran out of pages. `length` does not change; see `advance`.
+   */
+  store(position: number, source: Uint8Array, offset: number, count: number): number {
+    let done = 0;
+    let index = this.head + position;
+    if (index >= this.size) index -= this.size;
+    while (done < count) {
+      const slot = index >> PAGE_SHIFT;
+      let page = this.slots[slot];
+      if (page === NO_PAGE) {
+        page = this.pool.take();
+        if (page === NO_PAGE) break;
+        this.slots[slot] = page;
+      }
+      const within = index & (PAGE_SIZE - 1);
+      const part = Math.min(count - done, PAGE_SIZE - within);
+      copyBytes(source, offset + done, this.pool.bytes, (page << PAGE_SHIFT) + within, part);
+      done += part;
+      index += part;
+      if (index === this.size) index = 0;
+    }
+    if (done > 0 && position + done > this.extent) this.extent = position + done;
+    return done;
+  }
+
+  /** Declares the first `count` bytes behind `length` to be in order: they were stored, and no gap is before them. */
+  advance(count: number): void {
+    this.length += count;
+  }
+
+  /** Stores bytes behind the last one; returns how many fitted into the limit and the pool. */
+  append(source: Uint8Array, offset: number, count: number): number {
+    const stored = this.store(this.length, source, offset, Math.min(count, this.limit - this.length));
+    this.length += stored;
+    return stored;
+  }
+
+  /** Copies `count` bytes from `position` on; the caller keeps `position + count <= length`. */
+  copyTo(position: number, target: Uint8Array, offset: number, count: number): void {
+    let done = 0;
+    let index = this.head + position;
+    if (index >= this.size) index -= this.size;
+    while (done < count) {
+      const within = index & (PAGE_SIZE - 1);
+      const part = Math.min(count - done, PAGE_SIZE - within);
+      const page = this.slots[index >> PAGE_SHIFT];
+      copyBytes(this.pool.bytes, (page << PAGE_SHIFT) + within, target, offset + done, part);
+      done += part;
+      index += part;
+      if (index === this.size) index = 0;
+    }
+  }
+
+  /** Forgets the first `count` bytes (at most `length`) and gives back the pages that they alone filled. */
+  drop(count: number): void {
+    if (count === 0) return;
+    this.length -= count;
+    this.extent -= count;
+    if (this.extent === 0) {
+      this.clear();
+      return;
+    }
+    const before = this.head >> PAGE_SHIFT;
+    let index = this.head + count;
+    const passed = (index >> PAGE_SHIFT) - before;
+    if (index >= this.size) index -= this.size;
+    this.head = index;
+    for (let i = 0, slot = before; i < passed; i++) {
+      this.release(slot);
+      if (++slot === this.slots.length) slot = 0;
+    }
+  }
+
+  /** Forgets everything and gives back every page. */
+  clear(): void {
+    for (let slot = 0; slot < this.slots.length; slot++) this.release(slot);
+    this.length = 0;
+    this.extent = 0;
+    this.head = 0;
+  }
+
+  private release(slot: number): void {
+    const page = this.slots[slot];
+    if (page === NO_PAGE) return;
+    this.pool.give(page);
+    this.slots[slot] = NO_PAGE;
+  }
+}
