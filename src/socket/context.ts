@@ -1,0 +1,56 @@
+import type { Random } from "../random.ts";
+import type { Stats } from "../stats.ts";
+import type { BufferPool } from "../storage/buffer-pool.ts";
+import { DeadlineHeap } from "../storage/deadline-heap.ts";
+import { FlowTable } from "../storage/flow-table.ts";
+import { ReadyQueue } from "../storage/ready-queue.ts";
+import { PortRegistry } from "./ports.ts";
+import type { Routing } from "./routing.ts";
+import { IsnGenerator } from "./tcp/isn.ts";
+import type { TcpSettings } from "./tcp/settings.ts";
+
+/** What all sockets of a stack share. */
+export class SocketContext {
+  /** The time of the call into the stack that is under way, in ms. */
+  now = 0;
+  readonly stats: Stats;
+  readonly random: Random;
+  readonly pool: BufferPool;
+  readonly tcp: TcpSettings;
+  readonly routing: Routing;
+  /** Connections by their 4-tuple. */
+  readonly flows: FlowTable;
+  readonly tcpPorts: PortRegistry;
+  readonly udpPorts: PortRegistry;
+  readonly isn: IsnGenerator;
+  readonly deadlines: DeadlineHeap;
+  /** Sockets with events that the program has not been told of. */
+  readonly signalled: ReadyQueue;
+  /** Connections in TIME-WAIT, oldest first: the ones to give up when socket numbers run out. */
+  readonly timeWait: ReadyQueue;
+  /** Connections that wait for pages of the pool. */
+  readonly starved: ReadyQueue;
+
+  constructor(
+    maxSockets: number,
+    stats: Stats,
+    random: Random,
+    pool: BufferPool,
+    tcp: TcpSettings,
+    routing: Routing,
+  ) {
+    this.stats = stats;
+    this.random = random;
+    this.pool = pool;
+    this.tcp = tcp;
+    this.routing = routing;
+    this.flows = new FlowTable(maxSockets, random.next(), random.next());
+    this.tcpPorts = new PortRegistry("TCP", random);
+    this.udpPorts = new PortRegistry("UDP", random);
+    this.isn = new IsnGenerator(random);
+    this.deadlines = new DeadlineHeap(maxSockets);
+    this.signalled = new ReadyQueue(maxSockets);
+    this.timeWait = new ReadyQueue(maxSockets);
+    this.starved = new ReadyQueue(maxSockets);
+  }
+}

@@ -1,0 +1,25 @@
+import type { ReadyQueue } from "../storage/ready-queue.ts";
+import type { IpAddress } from "../wire/ip-address.ts";
+
+/** One way out of the stack: an interface, as sockets see it. */
+export interface Path {
+  /** Largest IP packet in bytes. */
+  readonly mtu: number;
+  /** Sockets that have something to send on this way. */
+  readonly ready: ReadyQueue;
+}
+
+/** How a remote address is reached. */
+export interface Route {
+  readonly path: Path;
+  /** The address of ours that a packet to there carries. */
+  readonly source: IpAddress;
+}
+
+/** Finds ways; the interfaces implement it, sockets ask it. */
+export interface Routing {
+  /** The way to `remote`, or `null`. */
+  route(remote: IpAddress): Route | null;
+  /** Is `address` one of ours? */
+  isLocal(address: IpAddress): boolean;
+}

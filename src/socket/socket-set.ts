@@ -1,0 +1,355 @@
+import { StackError } from "../errors.ts";
+import {
+  ANY_IPV4,
+  formatAddress,
+  type IpAddress,
+  isMulticast,
+  isUnspecified,
+  parseAddress,
+  sameAddress,
+} from "../wire/ip-address.ts";
+import { ACK, RST, SYN, type TcpSegment } from "../wire/tcp.ts";
+import type { SocketContext } from "./context.ts";
+import { WRITABLE } from "./events.ts";
+import { requirePort } from "./ports.ts";
+import type { Path } from "./routing.ts";
+import { segmentArrives } from "./tcp/input.ts";
+import { TcpListener } from "./tcp/listener.ts";
+import { openActive, openPassive } from "./tcp/open.ts";
+import { seqGt } from "./tcp/seq.ts";
+import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
+import { TcpSocket } from "./tcp/tcp-socket.ts";
+import { runTimers } from "./tcp/timers.ts";
+import { enterClosed, ready, signal } from "./tcp/transitions.ts";
+import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
+
+export interface ListenOptions {
+  /** A local address; all of them by default. */
+  readonly address?: string | IpAddress;
+  readonly port: number;
+  /** Most connections that wait to be accepted; 511 by default, as in node. */
+  readonly backlog?: number;
+}
+
+export interface ConnectOptions {
+  readonly address: string | IpAddress;
+  readonly port: number;
+  /** By default the address of the interface that leads there. */
+  readonly localAddress?: string | IpAddress;
+  /** By default one chosen by RFC 6056. */
+  readonly localPort?: number;
+  /** Nagle's algorithm off from the start. */
+  readonly noDelay?: boolean;
+}
+
+export interface BindOptions {
+  readonly address?: string | IpAddress;
+  /** By default one chosen by RFC 6056. */
+  readonly port?: number;
+  readonly buffers?: UdpBuffers;
+}
+
+type Socket = Tcb | TcpListener | UdpSocket;
+
+const DEFAULT_BACKLOG = 511;
+const DEFAULT_UDP_BUFFERS: UdpBuffers = { datagrams: 64, bytes: 64 * 1024 };
+
+/** All sockets of a stack, by number, by flow and by port; in fixed places. */
+export class SocketSet {
+  readonly context: SocketContext;
+  private readonly sockets: (Socket | null)[];
+  /** Stack of free socket numbers. */
+  private readonly free: Int32Array;
+  private freeCount: number;
+  private readonly listeners = new Map<number, TcpListener[]>();
+  private readonly udpSockets = new Map<number, UdpSocket[]>();
+
+  constructor(context: SocketContext, maxSockets: number) {
+    this.context = context;
+    this.sockets = new Array<Socket | null>(maxSockets).fill(null);
+    this.free = new Int32Array(maxSockets);
+    for (let i = 0; i < maxSockets; i++) this.free[i] = maxSockets - 1 - i;
+    this.freeCount = maxSockets;
+  }
+
+  /** Sockets in use, those in TIME-WAIT included. */
+  get size(): number {
+    return this.sockets.length - this.freeCount;
+  }
+
+  /** The socket with this number, or `null`. */
+  get(index: number): Socket | null {
+    return this.sockets[index];
+  }
+
+  /**
+   * Opens a port for connections.
+   *
+   * @throws StackError EADDRINUSE, EADDRNOTAVAIL, EINVAL, EMFILE
+   */
+  listen(options: ListenOptions): TcpListener {
+    const { port, backlog = DEFAULT_BACKLOG } = options;
+    const address = this.localAddress(options.address);
+    requirePort(port, 1, "a TCP port to listen on");
+    if (!Number.isInteger(backlog) || backlog < 1) {
+      throw new StackError("EINVAL", `backlog must be a whole number above 0, not ${backlog}`);
+    }
+    const index = this.takeIndex();
+    try {
+      this.context.tcpPorts.bind(address, port);
+    } catch (error) {
+      this.giveIndex(index);
+      throw error;
+    }
+    const listener = new TcpListener(this.context, index, address, port, backlog, (closed) => {
+      removeFrom(this.listeners, port, closed);
+      this.context.tcpPorts.release(address, port);
+      this.giveIndex(closed.index);
+      closed.index = -1;
+    });
+    this.sockets[index] = listener;
+    addTo(this.listeners, port, listener);
+    return listener;
+  }
+
+  /**
+   * Starts a connection; a CONNECTED or CLOSED event follows.
+   *
+   * @throws StackError ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, EINVAL, EMFILE
+   */
+  connect(options: ConnectOptions): TcpSocket {
+    const { context } = this;
+    const remote = toAddress(options.address);
+    requirePort(options.port, 1, "a TCP port to connect to");
+    const route = context.routing.route(remote);
+    if (route === null || isUnspecified(remote) || isMulticast(remote)) {
+      throw new StackError(
+        "ENETUNREACH",
+        `no route to ${formatAddress(remote)}: give the interface an address in its network, or a gateway`,
+      );
+    }
+    const asked = this.localAddress(options.localAddress);
+    const local = isUnspecified(asked) ? route.source : asked;
+    const isFree = (port: number) => context.flows.find(local, port, remote, options.port) === -1;
+    let localPort = options.localPort ?? 0;
+    if (localPort === 0) {
+      localPort = context.tcpPorts.choose(local, remote, options.port, isFree);
+    } else {
+      requirePort(localPort, 1, "a local TCP port");
+      if (!isFree(localPort) || context.tcpPorts.isBound(localPort)) {
+        throw new StackError(
+          "EADDRINUSE",
+          `local TCP port ${localPort} is in use on this stack: choose another one, or none`,
+        );
+      }
+    }
+    const index = this.takeIndex();
+    const ends = { local, localPort, remote, remotePort: options.port };
+    const tcb = openActive(context, ends, route.path, index);
+    tcb.noDelay = options.noDelay ?? false;
+    this.sockets[index] = tcb;
+    return new TcpSocket(tcb);
+  }
+
+  /**
+   * Opens a port for datagrams.
+   *
+   * @throws StackError EADDRINUSE, EADDRNOTAVAIL, EINVAL, EMFILE
+   */
+  bindUdp(options: BindOptions = {}): UdpSocket {
+    const { context } = this;
+    const address = this.localAddress(options.address);
+    const port = options.port ?? context.udpPorts.choose(address, ANY_IPV4, 0, () => true);
+    requirePort(port, 1, "a UDP port");
+    const index = this.takeIndex();
+    try {
+      context.udpPorts.bind(address, port);
+    } catch (error) {
+      this.giveIndex(index);
+      throw error;
+    }
+    const buffers = options.buffers ?? DEFAULT_UDP_BUFFERS;
+    const socket = new UdpSocket(context, index, address, port, buffers, (closed) => {
+      removeFrom(this.udpSockets, port, closed);
+      context.udpPorts.release(address, port);
+      this.giveIndex(closed.index);
+      closed.index = -1;
+    });
+    this.sockets[index] = socket;
+    addTo(this.udpSockets, port, socket);
+    return socket;
+  }
+
+  /** The UDP socket that a datagram to this address and port is for, or `null`. */
+  findUdp(address: IpAddress, port: number): UdpSocket | null {
+    return findBound(this.udpSockets, address, port);
+  }
+
+  /** The connection with this 4-tuple, or `null`. */
+  findTcb(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): Tcb | null {
+    const index = this.context.flows.find(local, localPort, remote, remotePort);
+    return index === -1 ? null : (this.sockets[index] as Tcb);
+  }
+
+  /**
+   * Demultiplexes a TCP segment: a connection, else a listener, else nobody (RFC 9293 3.10.7). Returns whether it is to
+   * be answered by a reset.
+   *
+   * @param bytes holds the segment's text
+   * @param path the interface it came from
+   */
+  tcpSegmentArrives(seg: TcpSegment, bytes: Uint8Array, path: Path): boolean {
+    const { context } = this;
+    const tcb = this.findTcb(seg.destination, seg.destinationPort, seg.source, seg.sourcePort);
+    if (tcb !== null && !this.isReopening(tcb, seg)) return segmentArrives(tcb, seg, bytes, context.now);
+    const listener = findBound(this.listeners, seg.destination, seg.destinationPort);
+    if (listener === null) {
+      // RFC 9293 3.10.7.1: no connection. A reset is answered by nothing.
+      context.stats.tcpNoConnection++;
+      return (seg.flags & RST) === 0;
+    }
+    // RFC 9293 3.10.7.2, LISTEN.
+    if (seg.flags & RST) return false;
+    if (seg.flags & ACK) return true;
+    if (!(seg.flags & SYN)) return false;
+    const index = listener.queue.mayOpen ? this.tryIndex() : -1;
+    if (index === -1) {
+      // The peer sends its SYN again; a reset would end its attempt.
+      context.stats.tcpListenOverflow++;
+      return false;
+    }
+    if (tcb !== null) enterClosed(tcb, null);
+    this.sockets[index] = openPassive(context, seg, path, index, listener.queue);
+    return false;
+  }
+
+  /** Runs every timer that is due at `context.now`. */
+  runTimers(): void {
+    const { deadlines, now } = this.context;
+    // A timer that runs sets a later deadline; the bound holds should one ever not.
+    for (let runs = deadlines.size; runs > 0 && deadlines.earliest <= now; runs--) {
+      runTimers(this.sockets[deadlines.first] as Tcb, now);
+    }
+  }
+
+  /** Lets connections that waited for pages of the pool go on, when there are some. */
+  feedStarved(): void {
+    const { pool, starved } = this.context;
+    if (starved.size === 0 || pool.freePages < pool.pageCount >> 3) return;
+    for (let count = starved.size; count > 0; count--) {
+      const tcb = this.sockets[starved.shift()];
+      if (!(tcb instanceof Tcb) || tcb.state === CLOSED) continue;
+      if (tcb.writeBlocked) {
+        tcb.writeBlocked = false;
+        signal(tcb, WRITABLE);
+      }
+      ready(tcb);
+    }
+  }
+
+  /** Tells the program what has happened, and gives back the numbers of connections that are over. */
+  deliverEvents(): void {
+    const { signalled } = this.context;
+    for (let count = signalled.size; count > 0; count--) {
+      const socket = this.sockets[signalled.shift()];
+      if (socket === null) continue;
+      const events = socket.events;
+      socket.events = 0;
+      // A connection keeps its number as long as its reset is to be sent.
+      if (socket instanceof Tcb && socket.state === CLOSED && !(socket.due & DUE_RST)) {
+        this.giveIndex(socket.index);
+        socket.index = -1;
+      }
+      if (events !== 0) socket.handler?.(events);
+    }
+  }
+
+  /**
+   * A SYN for a connection in TIME-WAIT may open it again, when its sequence number is beyond all that the old one
+   * received (RFC 9293 3.10.7.4, fourth; RFC 1122 4.2.2.13).
+   */
+  private isReopening(tcb: Tcb, seg: TcpSegment): boolean {
+    return (
+      tcb.state === TIME_WAIT &&
+      (seg.flags & (SYN | ACK | RST)) === SYN &&
+      seqGt(seg.seq, tcb.rcvNxt) &&
+      findBound(this.listeners, seg.destination, seg.destinationPort) !== null
+    );
+  }
+
+  private takeIndex(): number {
+    const index = this.tryIndex();
+    if (index !== -1) return index;
+    throw new StackError(
+      "EMFILE",
+      `all ${this.sockets.length} sockets of this stack are in use: close some, or make it with a larger maxSockets`,
+    );
+  }
+
+  /** A free number; if there is none, that of the connection which has been in TIME-WAIT longest; else -1. */
+  private tryIndex(): number {
+    const { timeWait, stats } = this.context;
+    if (this.freeCount > 0) return this.free[--this.freeCount];
+    for (let count = timeWait.size; count > 0; count--) {
+      const tcb = this.sockets[timeWait.shift()];
+      if (!(tcb instanceof Tcb) || tcb.state !== TIME_WAIT) continue;
+      stats.tcpTimeWaitRecycled++;
+      const { index } = tcb;
+      enterClosed(tcb, null);
+      tcb.index = -1;
+      return index;
+    }
+    return -1;
+  }
+
+  private giveIndex(index: number): void {
+    this.sockets[index] = null;
+    this.free[this.freeCount++] = index;
+  }
+
+  /** The address to bind to: one of ours, or all. */
+  private localAddress(given: string | IpAddress | undefined): IpAddress {
+    if (given === undefined) return ANY_IPV4;
+    const address = toAddress(given);
+    if (!isUnspecified(address) && !this.context.routing.isLocal(address)) {
+      throw new StackError(
+        "EADDRNOTAVAIL",
+        `${formatAddress(address)} is not an address of this stack: use one that an interface has, or 0.0.0.0`,
+      );
+    }
+    return address;
+  }
+}
+
+function toAddress(given: string | IpAddress): IpAddress {
+  return typeof given === "string" ? parseAddress(given) : given;
+}
+
+function addTo<T>(map: Map<number, T[]>, port: number, socket: T): void {
+  const sockets = map.get(port);
+  if (sockets === undefined) map.set(port, [socket]);
+  else sockets.push(socket);
+}
+
+function removeFrom<T>(map: Map<number, T[]>, port: number, socket: T): void {
+  const rest = map.get(port)?.filter((other) => other !== socket) ?? [];
+  if (rest.length === 0) map.delete(port);
+  else map.set(port, rest);
+}
+
+/** The socket bound to exactly this address, else the one bound to all, else `null`. */
+function findBound<T extends { readonly address: IpAddress }>(
+  map: Map<number, T[]>,
+  address: IpAddress,
+  port: number,
+): T | null {
+  const sockets = map.get(port);
+  if (sockets === undefined) return null;
+  for (const socket of sockets) {
+    if (sameAddress(socket.address, address)) return socket;
+  }
+  for (const socket of sockets) {
+    if (isUnspecified(socket.address)) return socket;
+  }
+  return null;
+}

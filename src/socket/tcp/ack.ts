@@ -1,0 +1,146 @@
+import { NEVER } from "../../storage/deadline-heap.ts";
+import { ACK, FIN, SYN, type TcpSegment } from "../../wire/tcp.ts";
+import { WRITABLE } from "../events.ts";
+import { challengeAck } from "./challenge.ts";
+import { onNewDataAcked } from "./congestion.ts";
+import { onAckInRecovery, onDuplicateAck } from "./recovery.ts";
+import { onRttSample } from "./rto.ts";
+import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
+import { CLOSED, flightSize, SYN_RECEIVED, type Tcb, TIME_WAIT } from "./tcb.ts";
+import { schedule } from "./timers.ts";
+import { enterEstablished, onOurFinAcked, ready, signal } from "./transitions.ts";
+
+/** The segment is dropped; nothing of it is processed further. */
+export const STOP = 0;
+/** The segment is dropped, and answered by <SEQ=SEG.ACK><CTL=RST>. */
+export const STOP_AND_RESET = 1;
+/** Its text and FIN are processed next. */
+export const GO_ON = 2;
+
+export type AckVerdict = typeof STOP | typeof STOP_AND_RESET | typeof GO_ON;
+
+/** RFC 9293 3.10.7.4, fifth: check the ACK field. */
+export function processAck(tcb: Tcb, seg: TcpSegment, now: number): AckVerdict {
+  if (!(seg.flags & ACK)) return STOP;
+  if (tcb.state === SYN_RECEIVED) {
+    if (seqLeq(seg.ack, tcb.sndUna) || seqGt(seg.ack, tcb.sndNxt)) return STOP_AND_RESET;
+    // The accept queue is full: as if the ACK had been lost. Our SYN-ACK, sent again, will ask for it.
+    if (tcb.listen !== null && !tcb.listen.mayComplete) {
+      tcb.context.stats.tcpListenOverflow++;
+      return STOP;
+    }
+    setSendWindow(tcb, seg);
+    onHandshakeAcked(tcb, seg, now);
+    tcb.listen?.promote(tcb);
+  }
+  // RFC 5961 5.2: (SND.UNA - MAX.SND.WND) =< SEG.ACK =< SND.NXT, or an ACK goes back.
+  if (seqGt(seg.ack, tcb.sndNxt) || seqLt(seg.ack, seqAdd(tcb.sndUna, -tcb.maxSndWnd))) {
+    challengeAck(tcb, now);
+    return STOP;
+  }
+  if (tcb.state === TIME_WAIT) return GO_ON;
+  const acked = seqDiff(seg.ack, tcb.sndUna);
+  if (acked > 0) onAcked(tcb, seg.ack, acked, now);
+  else if (acked === 0 && isDuplicate(tcb, seg)) onDuplicate(tcb);
+  if (acked >= 0) updateSendWindow(tcb, seg, now);
+  // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
+  if (tcb.finSent && tcb.sndUna === tcb.sndNxt) onOurFinAcked(tcb, now);
+  schedule(tcb);
+  return tcb.state === CLOSED ? STOP : GO_ON;
+}
+
+/** Our SYN has been acknowledged: SYN-SENT or SYN-RECEIVED to ESTABLISHED. */
+export function onHandshakeAcked(tcb: Tcb, seg: TcpSegment, now: number): void {
+  // Only the SYN counts here: what else the segment acknowledges is processed in ESTABLISHED.
+  tcb.sndUna = seqAdd(tcb.iss, 1);
+  measureRtt(tcb, seg.ack, now);
+  enterEstablished(tcb);
+  tcb.lastHeardAt = now;
+  if (tcb.keepAliveIdleMs > 0) tcb.keepAliveAt = now + tcb.keepAliveIdleMs;
+  ready(tcb);
+  schedule(tcb);
+}
+
+/** SND.WND, SND.WL1, SND.WL2 <- the segment's. A SYN's window is not scaled (RFC 7323 2.2). */
+export function setSendWindow(tcb: Tcb, seg: TcpSegment): void {
+  tcb.sndWnd = scaledWindow(tcb, seg);
+  tcb.sndWl1 = seg.seq;
+  tcb.sndWl2 = seg.ack;
+  if (tcb.sndWnd > tcb.maxSndWnd) tcb.maxSndWnd = tcb.sndWnd;
+}
+
+function scaledWindow(tcb: Tcb, seg: TcpSegment): number {
+  return seg.flags & SYN ? seg.window : seg.window << tcb.sndWindShift;
+}
+
+/** SND.UNA < SEG.ACK =< SND.NXT */
+function onAcked(tcb: Tcb, ack: number, acked: number, now: number): void {
+  tcb.sndUna = ack;
+  const text = Math.min(acked, tcb.sendBuffer.length);
+  tcb.sendBuffer.drop(text);
+  tcb.bytesSent += text;
+  if (seqLt(tcb.rtxNxt, ack)) tcb.rtxNxt = ack;
+  if (seqLt(tcb.rtxEnd, ack)) tcb.rtxEnd = ack;
+  measureRtt(tcb, ack, now);
+  tcb.backoff = 0;
+  tcb.probeBackoff = 0;
+  tcb.unackedSince = now;
+  let restartTimer = true;
+  if (tcb.inRecovery) {
+    restartTimer = onAckInRecovery(tcb, acked);
+  } else {
+    tcb.duplicateAcks = 0;
+    onNewDataAcked(tcb, acked);
+  }
+  // RFC 6298 5.2 and 5.3.
+  if (flightSize(tcb) === 0) tcb.retransmitAt = NEVER;
+  else if (restartTimer && !tcb.probing) tcb.retransmitAt = now + tcb.rto;
+  if (tcb.writeBlocked && text > 0 && tcb.sendBuffer.length <= tcb.sendBuffer.limit >> 1) {
+    tcb.writeBlocked = false;
+    signal(tcb, WRITABLE);
+  }
+  ready(tcb);
+}
+
+function measureRtt(tcb: Tcb, ack: number, now: number): void {
+  if (!tcb.rttTiming || !seqGeq(ack, tcb.rttSeq)) return;
+  tcb.rttTiming = false;
+  onRttSample(tcb, now - tcb.rttStart);
+}
+
+/** RFC 5681 2, definition of DUPLICATE ACKNOWLEDGMENT; the caller knows that the ACK equals SND.UNA. */
+function isDuplicate(tcb: Tcb, seg: TcpSegment): boolean {
+  return (
+    seg.payloadLength === 0 &&
+    (seg.flags & (SYN | FIN)) === 0 &&
+    flightSize(tcb) > 0 &&
+    !tcb.probing &&
+    scaledWindow(tcb, seg) === tcb.sndWnd
+  );
+}
+
+function onDuplicate(tcb: Tcb): void {
+  onDuplicateAck(tcb);
+  ready(tcb);
+}
+
+/** RFC 9293 3.10.7.4, fifth: an old segment does not change the window. */
+function updateSendWindow(tcb: Tcb, seg: TcpSegment, now: number): void {
+  // The peer answers, so its window may stay shut for ever (RFC 9293 3.8.6.1).
+  if (tcb.sndWnd === 0 || tcb.probing) tcb.unackedSince = now;
+  if (!(seqLt(tcb.sndWl1, seg.seq) || (tcb.sndWl1 === seg.seq && seqLeq(tcb.sndWl2, seg.ack)))) return;
+  const before = tcb.sndWnd;
+  setSendWindow(tcb, seg);
+  if (tcb.sndWnd <= before) return;
+  if (tcb.probing) endProbing(tcb);
+  ready(tcb);
+}
+
+/** The window has opened: a probe that the peer could not take is lost, and is sent again at once. */
+function endProbing(tcb: Tcb): void {
+  tcb.probing = false;
+  tcb.probeBackoff = 0;
+  tcb.persistAt = NEVER;
+  tcb.rtxNxt = tcb.sndUna;
+  tcb.rtxEnd = tcb.sndNxt;
+}

@@ -1,0 +1,194 @@
+import { ACK, FIN, PSH, RST, SYN, type TcpSegment, tcpSequenceLength } from "../../wire/tcp.ts";
+import { GO_ON, onHandshakeAcked, processAck, STOP_AND_RESET, setSendWindow } from "./ack.ts";
+import { challengeAck } from "./challenge.ts";
+import { adoptSynOptions } from "./options.ts";
+import { seqAdd, seqDiff, seqGt, seqLeq, seqLt } from "./seq.ts";
+import {
+  CLOSED,
+  CLOSING,
+  DUE_ACK,
+  DUE_SYN,
+  LAST_ACK,
+  SYN_RECEIVED,
+  SYN_SENT,
+  type Tcb,
+  TIME_WAIT,
+} from "./tcb.ts";
+import { acknowledgeNow, processTextAndFin } from "./text.ts";
+import { schedule } from "./timers.ts";
+import { enterClosed, enterTimeWait, ready } from "./transitions.ts";
+import { receiveWindow } from "./window.ts";
+
+/**
+ * RFC 9293 3.10.7.3 and 3.10.7.4, SEGMENT ARRIVES, for a connection that exists. `bytes` holds the segment's text.
+ *
+ * Returns whether the segment is to be answered by a reset, which the caller makes from the segment alone (3.5.2).
+ */
+export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): boolean {
+  if (tcb.state === CLOSED) return false;
+  if (tcb.state === SYN_SENT) return inSynSent(tcb, seg, bytes, now);
+  if (tcb.state === SYN_RECEIVED && !beforeSynReceived(tcb, seg)) return false;
+  // First: the sequence number.
+  if (!isAcceptable(tcb, seg)) {
+    onUnacceptable(tcb, seg, now);
+    return false;
+  }
+  // Second: the RST bit.
+  if (seg.flags & RST) {
+    onReset(tcb, seg, now);
+    return false;
+  }
+  // Third, security, has no users (RFC 9293 A.1). Fourth: the SYN bit.
+  if (seg.flags & SYN) {
+    onSynInConnection(tcb, now);
+    return false;
+  }
+  trimToWindow(tcb, seg);
+  // Fifth: the ACK field.
+  const verdict = processAck(tcb, seg, now);
+  if (verdict !== GO_ON) return verdict === STOP_AND_RESET;
+  onHeard(tcb, now);
+  // Sixth to eighth: URG, text and FIN.
+  if (seg.payloadLength > 0 || seg.flags & ~(ACK | PSH)) processTextAndFin(tcb, seg, bytes, now);
+  return false;
+}
+
+/** RFC 9293 3.10.7.3. */
+function inSynSent(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): boolean {
+  // First: the ACK bit.
+  if (seg.flags & ACK && (seqLeq(seg.ack, tcb.iss) || seqGt(seg.ack, tcb.sndNxt))) return !(seg.flags & RST);
+  // Second: the RST bit. Without an ACK nothing shows that it answers our SYN.
+  if (seg.flags & RST) {
+    if (seg.flags & ACK) {
+      tcb.context.stats.tcpResetsReceived++;
+      enterClosed(tcb, "ECONNREFUSED");
+    }
+    return false;
+  }
+  // Fourth: the SYN bit. Fifth: neither.
+  if (!(seg.flags & SYN)) return false;
+  const offered = receiveWindow(tcb);
+  tcb.irs = seg.seq;
+  tcb.rcvNxt = seqAdd(seg.seq, 1);
+  tcb.rcvAdv = seqAdd(tcb.rcvNxt, offered);
+  adoptSynOptions(tcb, seg);
+  setSendWindow(tcb, seg);
+  if (!(seg.flags & ACK)) {
+    // Simultaneous open (3.5, figure 7). Text that came along is sent again by the peer.
+    tcb.state = SYN_RECEIVED;
+    tcb.unackedSince = now;
+    tcb.due |= DUE_SYN;
+    ready(tcb);
+    return false;
+  }
+  onHandshakeAcked(tcb, seg, now);
+  acknowledgeNow(tcb);
+  // "If there are other controls or text in the segment, then continue processing at the sixth step."
+  stripSyn(seg);
+  trimToWindow(tcb, seg);
+  if (seg.payloadLength > 0 || seg.flags & FIN) processTextAndFin(tcb, seg, bytes, now);
+  return false;
+}
+
+/**
+ * What SYN-RECEIVED does before the sequence check: the peer's SYN again. Alone it asks for our SYN-ACK, which must have
+ * been lost; with an ACK it is the other half of a simultaneous open and completes the handshake. Returns whether the
+ * segment is to be processed further.
+ */
+function beforeSynReceived(tcb: Tcb, seg: TcpSegment): boolean {
+  if (!(seg.flags & SYN) || seg.flags & RST || seg.seq !== tcb.irs) return true;
+  if (!(seg.flags & ACK)) {
+    tcb.due |= DUE_SYN;
+    ready(tcb);
+    return false;
+  }
+  stripSyn(seg);
+  seg.window >>= tcb.sndWindShift; // A SYN's window is not scaled.
+  tcb.due |= DUE_ACK;
+  ready(tcb);
+  return true;
+}
+
+function stripSyn(seg: TcpSegment): void {
+  seg.flags &= ~SYN;
+  seg.seq = seqAdd(seg.seq, 1);
+}
+
+/** RFC 9293 3.10.7.4, first, and table 6: does any of the segment lie in the receive window? */
+function isAcceptable(tcb: Tcb, seg: TcpSegment): boolean {
+  const length = tcpSequenceLength(seg);
+  const window = receiveWindow(tcb);
+  const distance = seqDiff(seg.seq, tcb.rcvNxt);
+  if (length === 0) return window === 0 ? distance === 0 : distance >= 0 && distance < window;
+  // "Special allowance should be made to accept valid ACKs, URGs, and RSTs": their text is trimmed away.
+  if (window === 0) return distance === 0;
+  return distance < window && distance + length > 0;
+}
+
+/** RFC 9293 3.10.7.4, first: an ACK goes back, unless the segment is a reset. */
+function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
+  tcb.context.stats.tcpUnacceptable++;
+  if (seg.flags & RST) return;
+  if (tcb.state === TIME_WAIT && seg.flags & FIN) {
+    enterTimeWait(tcb, now);
+    schedule(tcb);
+  }
+  // Text or a FIN again: our ACK was lost. Anything else might be a loop of ACKs, or somebody who guesses.
+  if (seg.payloadLength > 0 || seg.flags & FIN) acknowledgeNow(tcb);
+  else challengeAck(tcb, now);
+}
+
+/** RFC 9293 3.10.7.4, second, with RFC 5961 3.2: only the exact sequence number resets. */
+function onReset(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (seg.seq !== tcb.rcvNxt) {
+    challengeAck(tcb, now);
+    return;
+  }
+  tcb.context.stats.tcpResetsReceived++;
+  if (tcb.state === SYN_RECEIVED) {
+    // A passive open goes back to LISTEN: the listener never left it, the half-open connection goes.
+    enterClosed(tcb, tcb.activeOpen ? "ECONNREFUSED" : "ECONNRESET");
+  } else if (tcb.state === CLOSING || tcb.state === LAST_ACK || tcb.state === TIME_WAIT) {
+    // Both sides had closed; but text that was never acknowledged may be lost.
+    enterClosed(tcb, tcb.sendBuffer.length > 0 ? "ECONNRESET" : null);
+  } else {
+    enterClosed(tcb, "ECONNRESET");
+  }
+}
+
+/** RFC 9293 3.10.7.4, fourth, with RFC 5961 4.2. */
+function onSynInConnection(tcb: Tcb, now: number): void {
+  if (tcb.state === SYN_RECEIVED && !tcb.activeOpen) {
+    enterClosed(tcb, "ECONNRESET");
+    return;
+  }
+  challengeAck(tcb, now);
+}
+
+/** "Reconstruct the segment to contain just the new data": cuts off what lies outside of the receive window. */
+function trimToWindow(tcb: Tcb, seg: TcpSegment): void {
+  if (seqLt(seg.seq, tcb.rcvNxt)) {
+    const old = seqDiff(tcb.rcvNxt, seg.seq);
+    const cut = Math.min(old, seg.payloadLength);
+    seg.seq = seqAdd(seg.seq, cut);
+    seg.payloadOffset += cut;
+    seg.payloadLength -= cut;
+  }
+  const beyond = seqDiff(seqAdd(seg.seq, seg.payloadLength), tcb.rcvAdv);
+  if (beyond > 0) {
+    // Text outside of the window, such as a window probe's, is answered by an ACK that states the window.
+    acknowledgeNow(tcb);
+    seg.payloadLength = Math.max(seg.payloadLength - beyond, 0);
+    seg.flags &= ~FIN;
+  }
+}
+
+/** The peer is alive: keep-alive starts anew. */
+function onHeard(tcb: Tcb, now: number): void {
+  tcb.lastHeardAt = now;
+  if (tcb.keepAlivesUnanswered > 0) {
+    tcb.keepAlivesUnanswered = 0;
+    tcb.keepAliveAt = now + tcb.keepAliveIdleMs;
+    schedule(tcb);
+  }
+}

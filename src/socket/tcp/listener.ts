@@ -1,0 +1,54 @@
+import type { IpAddress } from "../../wire/ip-address.ts";
+import type { SocketContext } from "../context.ts";
+import { ListenQueue } from "./listen-queue.ts";
+import { TcpSocket } from "./tcp-socket.ts";
+import { abandon } from "./transitions.ts";
+
+/** RFC 9293 3.10.1, passive OPEN: a port that takes connections, with a queue of those not accepted yet. */
+export class TcpListener {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly queue: ListenQueue;
+  index: number;
+  events = 0;
+  /** Is called with `ACCEPTABLE` at the end of `poll`. */
+  handler: ((events: number) => void) | null = null;
+  private readonly context: SocketContext;
+  private readonly onClose: (listener: TcpListener) => void;
+
+  /** Made by `SocketSet.listen`. */
+  constructor(
+    context: SocketContext,
+    index: number,
+    address: IpAddress,
+    port: number,
+    backlog: number,
+    onClose: (listener: TcpListener) => void,
+  ) {
+    this.context = context;
+    this.index = index;
+    this.address = address;
+    this.port = port;
+    this.onClose = onClose;
+    // Half-open connections cost no program anything: there may be many more of them than complete ones.
+    this.queue = new ListenQueue(this, backlog, Math.max(256, 2 * backlog));
+  }
+
+  /** The oldest connection whose handshake is complete, or `null`. */
+  accept(): TcpSocket | null {
+    const tcb = this.queue.accept();
+    return tcb === null ? null : new TcpSocket(tcb);
+  }
+
+  /** Frees the port. Connections that were not accepted are reset. */
+  close(): void {
+    if (this.index === -1) return;
+    for (const tcb of this.queue.pending()) abandon(tcb, "ECONNABORTED");
+    this.onClose(this);
+  }
+
+  signal(event: number): void {
+    this.events |= event;
+    if (this.index !== -1) this.context.signalled.push(this.index);
+  }
+}

@@ -1,0 +1,76 @@
+import { cloneAddress, type IpAddress } from "../../wire/ip-address.ts";
+import type { TcpSegment } from "../../wire/tcp.ts";
+import type { SocketContext } from "../context.ts";
+import type { Path } from "../routing.ts";
+import type { ListenQueue } from "./listen-queue.ts";
+import { adoptSynOptions, headerBytes } from "./options.ts";
+import { seqAdd } from "./seq.ts";
+import { DUE_SYN, SYN_RECEIVED, SYN_SENT, Tcb } from "./tcb.ts";
+import { schedule } from "./timers.ts";
+import { ready } from "./transitions.ts";
+
+/** Both ends of a connection. */
+export interface Endpoints {
+  readonly local: IpAddress;
+  readonly localPort: number;
+  readonly remote: IpAddress;
+  readonly remotePort: number;
+}
+
+/** RFC 9293 3.10.1, active OPEN: a SYN is due, the state is SYN-SENT. The caller enters it into the socket set. */
+export function openActive(context: SocketContext, ends: Endpoints, path: Path, index: number): Tcb {
+  const tcb = open(context, ends, path, index);
+  tcb.activeOpen = true;
+  tcb.state = SYN_SENT;
+  tcb.expireAt = context.now + context.tcp.connectTimeoutMs;
+  context.stats.tcpActiveOpens++;
+  schedule(tcb);
+  ready(tcb);
+  return tcb;
+}
+
+/** RFC 9293 3.10.7.2, third: a SYN for a listener. A SYN-ACK is due, the state is SYN-RECEIVED. */
+export function openPassive(
+  context: SocketContext,
+  seg: TcpSegment,
+  path: Path,
+  index: number,
+  listen: ListenQueue,
+): Tcb {
+  const ends = {
+    local: cloneAddress(seg.destination),
+    localPort: seg.destinationPort,
+    remote: cloneAddress(seg.source),
+    remotePort: seg.sourcePort,
+  };
+  const tcb = open(context, ends, path, index);
+  tcb.state = SYN_RECEIVED;
+  tcb.irs = seg.seq;
+  tcb.rcvNxt = seqAdd(seg.seq, 1);
+  tcb.rcvAdv = tcb.rcvNxt;
+  tcb.offersWindowScale = seg.windowScale >= 0;
+  adoptSynOptions(tcb, seg);
+  listen.addHalfOpen(tcb);
+  context.stats.tcpPassiveOpens++;
+  ready(tcb);
+  return tcb;
+}
+
+function open(context: SocketContext, ends: Endpoints, path: Path, index: number): Tcb {
+  const tcb = new Tcb(context);
+  tcb.index = index;
+  tcb.local = ends.local;
+  tcb.localPort = ends.localPort;
+  tcb.remote = ends.remote;
+  tcb.remotePort = ends.remotePort;
+  tcb.ready = path.ready;
+  tcb.rcvMss = path.mtu - headerBytes(ends.remote.family);
+  tcb.iss = context.isn.next(ends.local, ends.localPort, ends.remote, ends.remotePort, context.now);
+  tcb.sndUna = tcb.iss;
+  tcb.sndNxt = tcb.iss;
+  tcb.openedAt = context.now;
+  tcb.unackedSince = context.now;
+  tcb.due = DUE_SYN;
+  context.flows.add(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort, index);
+  return tcb;
+}

@@ -1,0 +1,38 @@
+import type { TcpSegment } from "../../wire/tcp.ts";
+import type { Tcb } from "./tcb.ts";
+import { windowShiftFor } from "./window.ts";
+
+/** What the options of a SYN settle: RFC 9293 3.7.1 (MSS), RFC 7323 2 (window scale). */
+
+/** RFC 9293 3.7.1: where the peer names no MSS. */
+const DEFAULT_MSS_IPV4 = 536;
+const DEFAULT_MSS_IPV6 = 1220;
+/** What a peer may not push us below: it would make us send mostly headers. RFC 9293 names no bound; 88 is Linux's. */
+const SMALLEST_MSS = 88;
+
+/** IP and TCP headers without options, in bytes. */
+export function headerBytes(family: 4 | 6): number {
+  return family === 4 ? 40 : 60;
+}
+
+/** Options that we put into our SYN or SYN-ACK. */
+export function writeSynOptions(tcb: Tcb, seg: TcpSegment): void {
+  seg.mss = tcb.rcvMss;
+  // RFC 7323 1.3: in a SYN-ACK only where the SYN had it; an active open offers it, and keeps -1 until it is answered.
+  seg.windowScale = tcb.offersWindowScale ? windowShiftFor(tcb.receiveBuffer.limit) : -1;
+}
+
+/** Takes over what the peer's SYN says. */
+export function adoptSynOptions(tcb: Tcb, seg: TcpSegment): void {
+  const peerMss = seg.mss === 0 ? (tcb.remote.family === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6) : seg.mss;
+  // Eff.snd.MSS: what the peer takes, and what fits our own MTU.
+  tcb.mss = Math.max(Math.min(peerMss, tcb.rcvMss), SMALLEST_MSS);
+  if (seg.windowScale >= 0 && tcb.offersWindowScale) {
+    tcb.sndWindShift = seg.windowScale;
+    tcb.rcvWindShift = windowShiftFor(tcb.receiveBuffer.limit);
+  } else {
+    tcb.offersWindowScale = false;
+    tcb.sndWindShift = 0;
+    tcb.rcvWindShift = 0;
+  }
+}

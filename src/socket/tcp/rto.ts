@@ -1,0 +1,36 @@
+import type { Tcb } from "./tcb.ts";
+
+/** RFC 6298: computing the retransmission timer. Times are in ms; the clock granularity G is 1 ms. */
+
+const GRANULARITY_MS = 1;
+/** RFC 6298 5.7: RTO after a handshake that had to be retransmitted. */
+const RTO_AFTER_SYN_TIMEOUT_MS = 3_000;
+
+/** RFC 6298 2.2 and 2.3: takes a measured round-trip time into SRTT, RTTVAR and RTO. */
+export function onRttSample(tcb: Tcb, rttMs: number): void {
+  if (tcb.srtt < 0) {
+    tcb.srtt = rttMs;
+    tcb.rttvar = rttMs / 2;
+  } else {
+    tcb.rttvar += (Math.abs(tcb.srtt - rttMs) - tcb.rttvar) / 4;
+    tcb.srtt += (rttMs - tcb.srtt) / 8;
+  }
+  setRto(tcb, tcb.srtt + Math.max(GRANULARITY_MS, 4 * tcb.rttvar));
+}
+
+/** RFC 6298 5.5: doubles RTO after a timeout. */
+export function backOff(tcb: Tcb): void {
+  tcb.backoff++;
+  setRto(tcb, tcb.rto * 2);
+}
+
+/** RFC 6298 5.7: a handshake that was retransmitted cannot be measured, so data start with 3 s. */
+export function onHandshakeDone(tcb: Tcb): void {
+  if (tcb.srtt < 0 && tcb.backoff > 0) setRto(tcb, RTO_AFTER_SYN_TIMEOUT_MS);
+  tcb.backoff = 0;
+}
+
+function setRto(tcb: Tcb, rtoMs: number): void {
+  const { minRtoMs, maxRtoMs } = tcb.context.tcp;
+  tcb.rto = Math.min(Math.max(rtoMs, minRtoMs), maxRtoMs);
+}

@@ -1,0 +1,32 @@
+/**
+ * What of TCP's behaviour a program may want otherwise. Times are in milliseconds, sizes in bytes. One record serves
+ * all connections of a stack; tests make their own.
+ */
+export class TcpSettings {
+  /** Receive buffer of a connection: the largest window offered. */
+  receiveBuffer = 256 * 1024;
+  /** Send buffer of a connection: bytes accepted and not acknowledged yet. */
+  sendBuffer = 256 * 1024;
+  /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
+  mslMs = 30_000;
+  /** RTO before the first measurement (RFC 6298 2.1). */
+  initialRtoMs = 1_000;
+  /** Lower bound of RTO. RFC 6298 2.4 says 1 s; 200 ms is what Linux has, and what keeps a lossy link usable. */
+  minRtoMs = 200;
+  /** Upper bound of RTO (RFC 6298 2.5). */
+  maxRtoMs = 60_000;
+  /** How long an ACK may wait for company (RFC 9293 3.8.6.3: below 500 ms). */
+  delayedAckMs = 40;
+  /** R2 for a SYN of ours: how long an active open is tried (RFC 9293 3.8.3: at least 3 minutes). */
+  connectTimeoutMs = 180_000;
+  /** R2 for a SYN-ACK: retransmissions before a half-open connection is given up. */
+  synAckRetries = 5;
+  /** R2 for data: how long they may stay unacknowledged (RFC 9293 3.8.3: at least 100 s; user timeout 5 minutes). */
+  userTimeoutMs = 300_000;
+  /** How long a connection that the program has closed waits in FIN-WAIT-2 for the peer's FIN. */
+  finWait2Ms = 60_000;
+  /** Idle time before the first keep-alive probe, where keep-alive is on (RFC 9293 3.8.4: at least 2 hours). */
+  keepAliveIdleMs = 7_200_000;
+  keepAliveIntervalMs = 75_000;
+  keepAliveProbes = 9;
+}

@@ -1,0 +1,225 @@
+import type { ErrorCode } from "../../errors.ts";
+import { NEVER } from "../../storage/deadline-heap.ts";
+import { IntervalSet } from "../../storage/interval-set.ts";
+import type { ReadyQueue } from "../../storage/ready-queue.ts";
+import { StreamBuffer } from "../../storage/stream-buffer.ts";
+import { ANY_IPV4, type IpAddress } from "../../wire/ip-address.ts";
+import type { SocketContext } from "../context.ts";
+import type { ListenQueue } from "./listen-queue.ts";
+
+/** The states of RFC 9293 3.3.2, numbered so that "synchronized" and "FIN received" are comparisons. */
+export const CLOSED = 0;
+export const LISTEN = 1;
+export const SYN_SENT = 2;
+export const SYN_RECEIVED = 3;
+export const ESTABLISHED = 4;
+export const FIN_WAIT_1 = 5;
+export const FIN_WAIT_2 = 6;
+export const CLOSE_WAIT = 7;
+export const CLOSING = 8;
+export const LAST_ACK = 9;
+export const TIME_WAIT = 10;
+
+export type TcpState =
+  | "CLOSED"
+  | "LISTEN"
+  | "SYN_SENT"
+  | "SYN_RECEIVED"
+  | "ESTABLISHED"
+  | "FIN_WAIT_1"
+  | "FIN_WAIT_2"
+  | "CLOSE_WAIT"
+  | "CLOSING"
+  | "LAST_ACK"
+  | "TIME_WAIT";
+
+export const STATE_NAMES: readonly TcpState[] = [
+  "CLOSED",
+  "LISTEN",
+  "SYN_SENT",
+  "SYN_RECEIVED",
+  "ESTABLISHED",
+  "FIN_WAIT_1",
+  "FIN_WAIT_2",
+  "CLOSE_WAIT",
+  "CLOSING",
+  "LAST_ACK",
+  "TIME_WAIT",
+];
+
+// What the connection is to send as soon as the device takes it, besides data: bits of `tcb.due`.
+export const DUE_SYN = 1;
+export const DUE_ACK = 2;
+export const DUE_RST = 4;
+export const DUE_PROBE = 8;
+export const DUE_KEEP_ALIVE = 16;
+
+/** Ranges kept of text that arrived ahead of a gap. */
+const OUT_OF_ORDER_RANGES = 64;
+
+/**
+ * The transmission control block of one connection: RFC 9293 3.3.1, and what the later RFCs add. Only the functions
+ * of this folder change it.
+ *
+ * The send buffer starts at SND.UNA (behind the SYN) and ends where the program's last accepted byte is; a FIN follows
+ * it in sequence space. The receive buffer starts at the first byte that the program has not read.
+ */
+export class Tcb {
+  readonly context: SocketContext;
+  /** Place in the socket set, -1 when released. */
+  index = -1;
+  state = CLOSED;
+
+  local: IpAddress = ANY_IPV4;
+  localPort = 0;
+  remote: IpAddress = ANY_IPV4;
+  remotePort = 0;
+  /** The interface's queue of sockets that have something to send. */
+  ready: ReadyQueue | null = null;
+  /** The listener's queue this connection came from, until it is accepted. */
+  listen: ListenQueue | null = null;
+  /** The SYN was ours: a refusal is told to the program. */
+  activeOpen = false;
+
+  /** Our SYN offers, or our SYN-ACK answers, a window scale (RFC 7323 1.3). */
+  offersWindowScale = true;
+
+  // Send sequence variables.
+  iss = 0;
+  sndUna = 0;
+  sndNxt = 0;
+  sndWnd = 0;
+  sndWl1 = 0;
+  sndWl2 = 0;
+  /** MAX.SND.WND, the largest window the peer has offered (RFC 5961 5, RFC 9293 3.8.6.2.1). */
+  maxSndWnd = 0;
+  /** Shift that the peer applies to its windows (RFC 7323 2). */
+  sndWindShift = 0;
+  /** Largest payload we send: Eff.snd.MSS (RFC 9293 3.7.1). */
+  mss = 536;
+  readonly sendBuffer: StreamBuffer;
+  /** The program will send nothing more: a FIN goes behind the buffered bytes. */
+  finQueued = false;
+  finSent = false;
+
+  // Receive sequence variables.
+  irs = 0;
+  rcvNxt = 0;
+  /** Right edge of the window offered: RCV.NXT + RCV.WND. It never moves back. */
+  rcvAdv = 0;
+  /** Shift that we apply to the windows we offer. */
+  rcvWindShift = 0;
+  /** Largest segment we accept, as told to the peer. */
+  rcvMss = 536;
+  readonly receiveBuffer: StreamBuffer;
+  /** What arrived ahead of RCV.NXT, as distances from it. */
+  readonly outOfOrder = new IntervalSet(OUT_OF_ORDER_RANGES);
+  /** The peer's FIN has been reached. */
+  finReceived = false;
+  /** Sequence number of a FIN that arrived ahead of a gap; meaningful while `finPending`. */
+  finSeq = 0;
+  finPending = false;
+  /** The program does not read any more (`close`): arriving text is answered by a reset. */
+  receiveClosed = false;
+
+  // What is to be sent.
+  due = 0;
+  /** Duplicate ACKs owed, one for each segment that arrived out of order (RFC 5681 4.2). */
+  duplicateAcksDue = 0;
+  /** Bytes received since our last ACK. */
+  bytesSinceAck = 0;
+  /** Longest text of one segment seen so far: what "full-sized" means for this peer (RFC 9293 3.8.6.3). */
+  longestText = 0;
+  /** Nagle's algorithm is off (RFC 9293 3.7.4). */
+  noDelay = false;
+
+  // Retransmission: what lies in [rtxNxt, rtxEnd) is to be sent again.
+  rtxNxt = 0;
+  rtxEnd = 0;
+  /** RFC 6298. `srtt` is negative before the first measurement. */
+  srtt = -1;
+  rttvar = 0;
+  rto: number;
+  /** The sequence number whose ACK ends the measurement under way (RFC 6298 3), while `rttTiming`. */
+  rttSeq = 0;
+  rttStart = 0;
+  rttTiming = false;
+  /** Consecutive timeouts. */
+  backoff = 0;
+  /** When the oldest unacknowledged byte was sent first, or the peer was heard of last in between; for R2. */
+  unackedSince = 0;
+
+  // Congestion control: RFC 5681, RFC 6582.
+  cwnd = 0;
+  ssthresh = 0x7fffffff;
+  duplicateAcks = 0;
+  inRecovery = false;
+  /** Highest sequence number sent when loss was found last (RFC 6582 3). */
+  recover = 0;
+  firstPartialAck = false;
+  /** Bytes acknowledged that have not yet grown cwnd in congestion avoidance. */
+  bytesAcked = 0;
+  /** The window was full when we sent last: only then may it grow (RFC 9293 3.8.2, RFC 7661). */
+  cwndLimited = false;
+  lastSentAt = 0;
+
+  // Zero-window probing: RFC 9293 3.8.6.1.
+  probing = false;
+  probeBackoff = 0;
+
+  // Keep-alive: RFC 9293 3.8.4. An idle time of 0 is off.
+  keepAliveIdleMs = 0;
+  keepAliveIntervalMs = 0;
+  keepAliveCount = 0;
+  keepAlivesUnanswered = 0;
+  lastHeardAt = 0;
+
+  // Deadlines in ms.
+  retransmitAt = NEVER;
+  persistAt = NEVER;
+  delayedAckAt = NEVER;
+  keepAliveAt = NEVER;
+  /** End of TIME-WAIT, of FIN-WAIT-2 without a reader, or of an active open. */
+  expireAt = NEVER;
+
+  // Challenge ACKs of the current second: RFC 5961 7.
+  challengeWindowStart = 0;
+  challengeCount = 0;
+
+  // For the program.
+  /** A write was cut short: the program is to be told when there is room. */
+  writeBlocked = false;
+  events = 0;
+  handler: ((events: number) => void) | null = null;
+  /** Why the connection ended, when not by the book. */
+  error: ErrorCode | null = null;
+  /** Reported when the connection times out: an ICMP message that is no reason to give up (RFC 9293 3.9.2.2). */
+  softError: ErrorCode | null = null;
+  bytesSent = 0;
+  bytesReceived = 0;
+  retransmissions = 0;
+  openedAt = 0;
+
+  constructor(context: SocketContext) {
+    this.context = context;
+    const settings = context.tcp;
+    this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer);
+    this.receiveBuffer = new StreamBuffer(context.pool, settings.receiveBuffer);
+    this.rto = settings.initialRtoMs;
+  }
+}
+
+/** Both sides' sequence numbers are known (RFC 9293 3.3.2). */
+export function isSynchronized(tcb: Tcb): boolean {
+  return tcb.state >= ESTABLISHED;
+}
+
+/** The peer may still send text: no FIN has been received. */
+export function mayReceive(tcb: Tcb): boolean {
+  return tcb.state === ESTABLISHED || tcb.state === FIN_WAIT_1 || tcb.state === FIN_WAIT_2;
+}
+
+/** Bytes sent and not acknowledged, a SYN or FIN included. */
+export function flightSize(tcb: Tcb): number {
+  return (tcb.sndNxt - tcb.sndUna) | 0;
+}

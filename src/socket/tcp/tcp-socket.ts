@@ -1,0 +1,194 @@
+import { type ErrorCode, StackError } from "../../errors.ts";
+import type { IpAddress } from "../../wire/ip-address.ts";
+import { CLOSED, flightSize, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
+import { abort, atEnd, close, connectionError, receive, send, setKeepAlive, shutdown } from "./user-calls.ts";
+import { receiveWindow } from "./window.ts";
+
+/** What `TcpSocket.info` tells: RFC 9293 3.10.6, STATUS, and what the later RFCs measure. */
+export interface TcpInfo {
+  readonly state: TcpState;
+  /** Smoothed round-trip time in ms (RFC 6298), or `null` before the first measurement. */
+  readonly srttMs: number | null;
+  readonly rttvarMs: number;
+  readonly rtoMs: number;
+  /** Congestion window and threshold in bytes (RFC 5681); the threshold is `null` before the first loss. */
+  readonly cwnd: number;
+  readonly ssthresh: number | null;
+  /** Bytes sent and not acknowledged. */
+  readonly flightSize: number;
+  /** Largest payload of a segment that we send. */
+  readonly mss: number;
+  /** Windows in bytes: what the peer lets us send, what we let it send. */
+  readonly sndWnd: number;
+  readonly rcvWnd: number;
+  /** Bytes that the peer has acknowledged, and that have arrived in order. */
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Segments sent again. */
+  readonly retransmissions: number;
+  /** When the connection was opened, in the time that the stack is polled with. */
+  readonly openedAtMs: number;
+}
+
+/**
+ * One TCP connection. Calls never wait: bytes move between the program and the connection's buffers, and `poll` moves
+ * them between the buffers and the network.
+ *
+ * @example
+ * ```ts
+ * const socket = stack.sockets.connect({ address: "192.168.69.100", port: 7 });
+ * socket.handler = (events) => {
+ *   if (events & CONNECTED) socket.write(new TextEncoder().encode("hello"));
+ * };
+ * ```
+ */
+export class TcpSocket {
+  private readonly tcb: Tcb;
+
+  /** Made by `SocketSet.connect` and `TcpListener.accept`. */
+  constructor(tcb: Tcb) {
+    this.tcb = tcb;
+  }
+
+  get localAddress(): IpAddress {
+    return this.tcb.local;
+  }
+
+  get localPort(): number {
+    return this.tcb.localPort;
+  }
+
+  get remoteAddress(): IpAddress {
+    return this.tcb.remote;
+  }
+
+  get remotePort(): number {
+    return this.tcb.remotePort;
+  }
+
+  get state(): TcpState {
+    return STATE_NAMES[this.tcb.state];
+  }
+
+  /** The error that ended the connection, or `null`. */
+  get error(): StackError | null {
+    return this.tcb.error === null ? null : connectionError(this.tcb);
+  }
+
+  get errorCode(): ErrorCode | null {
+    return this.tcb.error;
+  }
+
+  get isClosed(): boolean {
+    return this.tcb.state === CLOSED;
+  }
+
+  /** Bytes that can be read now. */
+  get readableBytes(): number {
+    return this.tcb.receiveBuffer.length;
+  }
+
+  /** Bytes that were written and not acknowledged. */
+  get unacknowledgedBytes(): number {
+    return this.tcb.sendBuffer.length;
+  }
+
+  /** The peer has closed its side, and everything has been read. */
+  get ended(): boolean {
+    return atEnd(this.tcb);
+  }
+
+  /** Is called with events (`READABLE | ...`) at the end of `poll`. */
+  get handler(): ((events: number) => void) | null {
+    return this.tcb.handler;
+  }
+
+  set handler(handler: ((events: number) => void) | null) {
+    this.tcb.handler = handler;
+  }
+
+  /** Nagle's algorithm off (`true`) or on (RFC 9293 3.7.4). */
+  get noDelay(): boolean {
+    return this.tcb.noDelay;
+  }
+
+  set noDelay(noDelay: boolean) {
+    this.tcb.noDelay = noDelay;
+    if (noDelay && this.tcb.index !== -1) this.tcb.ready?.push(this.tcb.index);
+  }
+
+  /**
+   * Moves bytes that have arrived into `target`. Returns how many, 0 when there are none yet, or `END_OF_STREAM`.
+   *
+   * @throws StackError the error that ended the connection (ECONNRESET, ETIMEDOUT, ...)
+   */
+  read(target: Uint8Array, offset = 0, length = target.length - offset): number {
+    requireRange(target, offset, length);
+    return receive(this.tcb, target, offset, length);
+  }
+
+  /**
+   * Takes bytes to be sent, as many as there is room for, and returns how many. Where these are not all, a WRITABLE event
+   * says when to go on.
+   *
+   * @throws StackError EPIPE after `shutdown` or `close`, else the error that ended the connection
+   */
+  write(source: Uint8Array, offset = 0, length = source.length - offset): number {
+    requireRange(source, offset, length);
+    return send(this.tcb, source, offset, length);
+  }
+
+  /** Sends a FIN behind what was written; reading goes on (half-close). */
+  shutdown(): void {
+    shutdown(this.tcb);
+  }
+
+  /** Closes both sides. What was written is delivered; what was not read makes it a reset (RFC 9293 3.6.1). */
+  close(): void {
+    close(this.tcb);
+  }
+
+  /** Ends the connection with a reset (RFC 9293 3.10.5). */
+  abort(): void {
+    abort(this.tcb);
+  }
+
+  /**
+   * Probes an idle peer, and ends the connection with ETIMEDOUT when it does not answer (RFC 9293 3.8.4). Off by default.
+   *
+   * @param idleMs idle time before the first probe; 0 turns keep-alive off
+   */
+  setKeepAlive(idleMs: number, intervalMs?: number, probes?: number): void {
+    const { tcp } = this.tcb.context;
+    setKeepAlive(this.tcb, idleMs, intervalMs ?? tcp.keepAliveIntervalMs, probes ?? tcp.keepAliveProbes);
+  }
+
+  info(): TcpInfo {
+    const { tcb } = this;
+    return {
+      state: this.state,
+      srttMs: tcb.srtt < 0 ? null : tcb.srtt,
+      rttvarMs: tcb.rttvar,
+      rtoMs: tcb.rto,
+      cwnd: tcb.cwnd,
+      ssthresh: tcb.ssthresh === 0x7fffffff ? null : tcb.ssthresh,
+      flightSize: flightSize(tcb),
+      mss: tcb.mss,
+      sndWnd: tcb.sndWnd,
+      rcvWnd: receiveWindow(tcb),
+      bytesSent: tcb.bytesSent,
+      bytesReceived: tcb.bytesReceived,
+      retransmissions: tcb.retransmissions,
+      openedAtMs: tcb.openedAt,
+    };
+  }
+}
+
+function requireRange(bytes: Uint8Array, offset: number, length: number): void {
+  if (offset < 0 || length < 0 || offset + length > bytes.length) {
+    throw new StackError(
+      "EINVAL",
+      `offset ${offset} and length ${length} lie outside of the array's ${bytes.length} bytes`,
+    );
+  }
+}

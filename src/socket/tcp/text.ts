@@ -1,0 +1,115 @@
+import { NEVER } from "../../storage/deadline-heap.ts";
+import type { TcpSegment } from "../../wire/tcp.ts";
+import { FIN, URG } from "../../wire/tcp.ts";
+import { READABLE } from "../events.ts";
+import { seqAdd, seqDiff } from "./seq.ts";
+import { DUE_ACK, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
+import { schedule } from "./timers.ts";
+import { abandon, enterTimeWait, onPeerFin, ready, signal } from "./transitions.ts";
+
+/**
+ * RFC 9293 3.10.7.4, sixth to eighth: the URG bit, the segment text and the FIN bit. The segment has been trimmed to
+ * the receive window.
+ */
+export function processTextAndFin(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
+  // Sixth. The urgent pointer is not acted on: urgent text is delivered in line, as RFC 6093 5 recommends.
+  if (seg.flags & URG) tcb.context.stats.tcpUrgentIgnored++;
+  // Seventh.
+  if (seg.payloadLength > 0 && mayReceive(tcb)) {
+    if (tcb.receiveClosed) {
+      // RFC 9293 3.6.1: the program will never read this; the peer is told that it is lost.
+      abandon(tcb, "ECONNRESET");
+      return;
+    }
+    receiveText(tcb, seg, bytes, now);
+  }
+  // Eighth.
+  if (seg.flags & FIN) receiveFin(tcb, seqAdd(seg.seq, seg.payloadLength), now);
+}
+
+function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
+  const { stats } = tcb.context;
+  const { outOfOrder, receiveBuffer } = tcb;
+  const distance = seqDiff(seg.seq, tcb.rcvNxt);
+  if (distance > 0) {
+    stats.tcpOutOfOrder++;
+    // RFC 5681 4.2: the peer learns of the gap by a duplicate ACK for each segment behind it, not delayed.
+    tcb.duplicateAcksDue++;
+    ready(tcb);
+    if (outOfOrder.isFull) {
+      stats.tcpNoBuffer++;
+      return;
+    }
+  }
+  const stored = receiveBuffer.store(
+    receiveBuffer.length + distance,
+    bytes,
+    seg.payloadOffset,
+    seg.payloadLength,
+  );
+  if (stored < seg.payloadLength) {
+    // The pool is empty. The peer sends again what is not acknowledged.
+    stats.tcpNoBuffer++;
+    seg.payloadLength = stored;
+    seg.flags &= ~FIN;
+    acknowledgeNow(tcb);
+    if (stored === 0) return;
+  }
+  if (distance > 0) {
+    outOfOrder.add(distance, distance + stored);
+    return;
+  }
+  let advance = stored;
+  if (outOfOrder.count > 0) {
+    advance = outOfOrder.takeFrom(stored);
+    outOfOrder.shift(advance);
+    // RFC 5681 4.2: text that fills a gap, wholly or in part, is acknowledged at once.
+    acknowledgeNow(tcb);
+  }
+  receiveBuffer.advance(advance);
+  tcb.rcvNxt = seqAdd(tcb.rcvNxt, advance);
+  tcb.bytesReceived += advance;
+  signal(tcb, READABLE);
+  acknowledgeSoon(tcb, stored, now);
+  if (tcb.finPending && tcb.finSeq === tcb.rcvNxt) receiveFin(tcb, tcb.finSeq, now);
+}
+
+/** RFC 9293 3.8.6.3: at least every second full-sized segment at once, all else within the delay. */
+function acknowledgeSoon(tcb: Tcb, length: number, now: number): void {
+  if (length > tcb.longestText) tcb.longestText = Math.min(length, tcb.rcvMss);
+  tcb.bytesSinceAck += length;
+  if (tcb.bytesSinceAck >= 2 * tcb.longestText) {
+    acknowledgeNow(tcb);
+  } else if (tcb.delayedAckAt === NEVER) {
+    tcb.delayedAckAt = now + tcb.context.tcp.delayedAckMs;
+    schedule(tcb);
+  }
+}
+
+export function acknowledgeNow(tcb: Tcb): void {
+  tcb.due |= DUE_ACK;
+  ready(tcb);
+}
+
+function receiveFin(tcb: Tcb, finSeq: number, now: number): void {
+  if (tcb.finReceived) {
+    // Beyond the first FIN there is nothing; in TIME-WAIT its retransmission restarts the timeout.
+    acknowledgeNow(tcb);
+    if (tcb.state === TIME_WAIT) {
+      enterTimeWait(tcb, now);
+      schedule(tcb);
+    }
+    return;
+  }
+  if (seqDiff(finSeq, tcb.rcvNxt) > 0) {
+    // Behind a gap: remembered, and reached when the gap is filled.
+    tcb.finPending = true;
+    tcb.finSeq = finSeq;
+    return;
+  }
+  tcb.finPending = false;
+  tcb.rcvNxt = seqAdd(tcb.rcvNxt, 1);
+  acknowledgeNow(tcb);
+  onPeerFin(tcb, now);
+  schedule(tcb);
+}

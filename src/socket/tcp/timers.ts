@@ -1,0 +1,121 @@
+import { NEVER } from "../../storage/deadline-heap.ts";
+import { onRetransmissionTimeout as congestionTimeout } from "./congestion.ts";
+import { backOff } from "./rto.ts";
+import {
+  CLOSED,
+  DUE_ACK,
+  DUE_KEEP_ALIVE,
+  DUE_PROBE,
+  DUE_SYN,
+  FIN_WAIT_2,
+  flightSize,
+  SYN_RECEIVED,
+  SYN_SENT,
+  type Tcb,
+  TIME_WAIT,
+} from "./tcb.ts";
+import { abandon, enterClosed, ready } from "./transitions.ts";
+
+/**
+ * Tells the deadline heap when the connection has to be looked at next. A deadline that moved later is left where it
+ * is: the retransmission timer moves with every ACK, and looking once too early costs less than sifting each time.
+ */
+export function schedule(tcb: Tcb): void {
+  const at = nextDeadline(tcb);
+  if (at < tcb.context.deadlines.deadlineOf(tcb.index)) tcb.context.deadlines.set(tcb.index, at);
+}
+
+/** Runs what is due of a connection whose deadline has come, and sets its next one. */
+export function runTimers(tcb: Tcb, now: number): void {
+  // RFC 9293 3.10.8, in an order that lets the end of a connection win over work for it.
+  if (tcb.expireAt <= now) onExpiry(tcb);
+  if (tcb.state !== CLOSED && tcb.retransmitAt <= now) onRetransmissionTimeout(tcb, now);
+  if (tcb.state !== CLOSED && tcb.persistAt <= now) onPersistTimeout(tcb, now);
+  if (tcb.state !== CLOSED && tcb.keepAliveAt <= now) onKeepAliveTimeout(tcb, now);
+  if (tcb.state !== CLOSED && tcb.delayedAckAt <= now) {
+    tcb.delayedAckAt = NEVER;
+    tcb.due |= DUE_ACK;
+    ready(tcb);
+  }
+  if (tcb.index !== -1) {
+    const at = tcb.state === CLOSED ? NEVER : nextDeadline(tcb);
+    tcb.context.deadlines.set(tcb.index, at);
+  }
+}
+
+function nextDeadline(tcb: Tcb): number {
+  let at = tcb.retransmitAt;
+  if (tcb.persistAt < at) at = tcb.persistAt;
+  if (tcb.delayedAckAt < at) at = tcb.delayedAckAt;
+  if (tcb.keepAliveAt < at) at = tcb.keepAliveAt;
+  if (tcb.expireAt < at) at = tcb.expireAt;
+  return at;
+}
+
+function onExpiry(tcb: Tcb): void {
+  tcb.expireAt = NEVER;
+  if (tcb.state === TIME_WAIT) enterClosed(tcb, null);
+  // The peer has acknowledged our FIN and never sent its own; nobody would read what it still may send.
+  else if (tcb.state === FIN_WAIT_2) enterClosed(tcb, null);
+  else if (tcb.state === SYN_SENT) enterClosed(tcb, tcb.softError ?? "ETIMEDOUT");
+}
+
+/** RFC 9293 3.10.8, RETRANSMISSION TIMEOUT, and RFC 6298 5.4-5.7. */
+function onRetransmissionTimeout(tcb: Tcb, now: number): void {
+  const { stats, tcp } = tcb.context;
+  stats.tcpTimeouts++;
+  tcb.rttTiming = false; // Karn: what is sent twice is not measured (RFC 6298 3).
+  if (tcb.state === SYN_RECEIVED && !tcb.activeOpen && tcb.backoff >= tcp.synAckRetries) {
+    enterClosed(tcb, "ETIMEDOUT");
+    return;
+  }
+  if (tcb.state !== SYN_SENT && now - tcb.unackedSince >= tcp.userTimeoutMs) {
+    abandon(tcb, tcb.softError ?? "ETIMEDOUT");
+    return;
+  }
+  backOff(tcb);
+  tcb.retransmitAt = now + tcb.rto;
+  if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) {
+    tcb.due |= DUE_SYN;
+  } else {
+    congestionTimeout(tcb);
+    tcb.rtxNxt = tcb.sndUna;
+    tcb.rtxEnd = tcb.sndNxt;
+  }
+  ready(tcb);
+}
+
+/** RFC 9293 3.8.6.1 (zero-window probe) and 3.8.6.2.1 (the override timeout of silly-window avoidance). */
+function onPersistTimeout(tcb: Tcb, now: number): void {
+  const { tcp } = tcb.context;
+  tcb.persistAt = NEVER;
+  // The peer has answered probes as long as `unackedSince` moves: then it may keep its window shut for ever.
+  if (now - tcb.unackedSince >= tcp.userTimeoutMs) {
+    abandon(tcb, tcb.softError ?? "ETIMEDOUT");
+    return;
+  }
+  tcb.due |= DUE_PROBE;
+  ready(tcb);
+}
+
+/** RFC 9293 3.8.4. */
+function onKeepAliveTimeout(tcb: Tcb, now: number): void {
+  const idleUntil = tcb.lastHeardAt + tcb.keepAliveIdleMs;
+  if (now < idleUntil && tcb.keepAlivesUnanswered === 0) {
+    tcb.keepAliveAt = idleUntil;
+    return;
+  }
+  if (flightSize(tcb) > 0) {
+    // Retransmission finds out by itself whether the peer is there.
+    tcb.keepAliveAt = now + tcb.keepAliveIdleMs;
+    return;
+  }
+  if (tcb.keepAlivesUnanswered >= tcb.keepAliveCount) {
+    abandon(tcb, tcb.softError ?? "ETIMEDOUT");
+    return;
+  }
+  tcb.keepAlivesUnanswered++;
+  tcb.keepAliveAt = now + tcb.keepAliveIntervalMs;
+  tcb.due |= DUE_KEEP_ALIVE;
+  ready(tcb);
+}

@@ -1,0 +1,121 @@
+import type { ErrorCode } from "../../errors.ts";
+import { NEVER } from "../../storage/deadline-heap.ts";
+import { CLOSED_EVENT, CONNECTED, FINISHED, READABLE, WRITABLE } from "../events.ts";
+import { startCongestionControl } from "./congestion.ts";
+import { onHandshakeDone } from "./rto.ts";
+import {
+  CLOSE_WAIT,
+  CLOSED,
+  CLOSING,
+  DUE_RST,
+  ESTABLISHED,
+  FIN_WAIT_1,
+  FIN_WAIT_2,
+  LAST_ACK,
+  SYN_SENT,
+  type Tcb,
+  TIME_WAIT,
+} from "./tcb.ts";
+
+/** The changes of state of RFC 9293 3.3.2 (figure 5), with what each starts and stops. */
+
+/** Queues the connection: it may have something to send. */
+export function ready(tcb: Tcb): void {
+  tcb.ready?.push(tcb.index);
+}
+
+/** Notes an event that the program is told of at the end of the poll. */
+export function signal(tcb: Tcb, event: number): void {
+  tcb.events |= event;
+  if (tcb.index !== -1) tcb.context.signalled.push(tcb.index);
+}
+
+/** The handshake is complete: SYN-SENT or SYN-RECEIVED to ESTABLISHED, or further where a FIN is queued. */
+export function enterEstablished(tcb: Tcb): void {
+  tcb.state = ESTABLISHED;
+  tcb.expireAt = NEVER;
+  tcb.retransmitAt = NEVER;
+  startCongestionControl(tcb);
+  onHandshakeDone(tcb);
+  tcb.recover = tcb.iss;
+  tcb.rtxNxt = tcb.sndUna;
+  tcb.rtxEnd = tcb.sndUna;
+  signal(tcb, CONNECTED | WRITABLE);
+  // RFC 9293 3.10.4: a CLOSE in SYN-SENT or SYN-RECEIVED was queued until now.
+  if (tcb.finQueued) enterAfterOurClose(tcb);
+}
+
+/** RFC 9293 3.10.4: the program has closed its side; the FIN follows the buffered bytes. */
+export function enterAfterOurClose(tcb: Tcb): void {
+  if (tcb.state === ESTABLISHED) tcb.state = FIN_WAIT_1;
+  else if (tcb.state === CLOSE_WAIT) tcb.state = LAST_ACK;
+}
+
+/** RFC 9293 3.10.7.4, fifth: our FIN has been acknowledged. */
+export function onOurFinAcked(tcb: Tcb, now: number): void {
+  if (tcb.state === FIN_WAIT_1) {
+    signal(tcb, FINISHED);
+    tcb.state = FIN_WAIT_2;
+    // Nobody reads: the peer's FIN is all that is waited for, and not for ever.
+    if (tcb.receiveClosed) tcb.expireAt = now + tcb.context.tcp.finWait2Ms;
+  } else if (tcb.state === CLOSING) {
+    signal(tcb, FINISHED);
+    enterTimeWait(tcb, now);
+  } else if (tcb.state === LAST_ACK) {
+    signal(tcb, FINISHED);
+    enterClosed(tcb, null);
+  }
+}
+
+/** RFC 9293 3.10.7.4, eighth: the peer's FIN has been reached in sequence. */
+export function onPeerFin(tcb: Tcb, now: number): void {
+  tcb.finReceived = true;
+  signal(tcb, READABLE);
+  if (tcb.state === ESTABLISHED) tcb.state = CLOSE_WAIT;
+  else if (tcb.state === FIN_WAIT_1) tcb.state = CLOSING;
+  else if (tcb.state === FIN_WAIT_2) enterTimeWait(tcb, now);
+}
+
+/** RFC 9293 3.10.7.4, eighth: starts or restarts the 2 MSL timeout, and turns off the other timers. */
+export function enterTimeWait(tcb: Tcb, now: number): void {
+  tcb.state = TIME_WAIT;
+  tcb.retransmitAt = NEVER;
+  tcb.persistAt = NEVER;
+  tcb.keepAliveAt = NEVER;
+  tcb.expireAt = now + 2 * tcb.context.tcp.mslMs;
+  tcb.context.timeWait.push(tcb.index);
+}
+
+/**
+ * Deletes the connection: whoever has it sees CLOSED and `error`. What was received in order before an orderly end may
+ * still be read; after an error both buffers are flushed (RFC 9293 3.10.7.4, second).
+ */
+export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
+  if (tcb.state === CLOSED) return;
+  const { context } = tcb;
+  tcb.state = CLOSED;
+  tcb.error = error;
+  tcb.due &= DUE_RST;
+  tcb.duplicateAcksDue = 0;
+  tcb.retransmitAt = NEVER;
+  tcb.persistAt = NEVER;
+  tcb.delayedAckAt = NEVER;
+  tcb.keepAliveAt = NEVER;
+  tcb.expireAt = NEVER;
+  tcb.sendBuffer.clear();
+  if (error !== null || tcb.receiveClosed) tcb.receiveBuffer.clear();
+  tcb.outOfOrder.clear();
+  context.flows.delete(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort);
+  context.deadlines.set(tcb.index, NEVER);
+  tcb.listen?.remove(tcb);
+  signal(tcb, CLOSED_EVENT | READABLE | WRITABLE);
+}
+
+/** Gives the connection up with an error, and tells a peer that may still know it by a reset. */
+export function abandon(tcb: Tcb, error: ErrorCode): void {
+  if (tcb.state !== SYN_SENT && tcb.state !== TIME_WAIT && tcb.state !== CLOSED) {
+    tcb.due |= DUE_RST;
+    ready(tcb);
+  }
+  enterClosed(tcb, error);
+}

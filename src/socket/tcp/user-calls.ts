@@ -1,0 +1,161 @@
+import { StackError } from "../../errors.ts";
+import {
+  CLOSE_WAIT,
+  CLOSED,
+  ESTABLISHED,
+  FIN_WAIT_2,
+  STATE_NAMES,
+  SYN_SENT,
+  type Tcb,
+  TIME_WAIT,
+} from "./tcb.ts";
+import { schedule } from "./timers.ts";
+import { abandon, enterAfterOurClose, enterClosed, ready } from "./transitions.ts";
+import { needsWindowUpdate } from "./window.ts";
+
+/** The user calls of RFC 9293 3.10.2 to 3.10.5: SEND, RECEIVE, CLOSE and ABORT. OPEN is in open.ts. */
+
+/** What `receive` returns behind the last byte. */
+export const END_OF_STREAM = -1;
+
+/**
+ * RFC 9293 3.10.2, SEND: takes as many bytes as the send buffer has room for and returns how many. When these are not
+ * all, a WRITABLE event follows.
+ *
+ * @throws StackError EPIPE after `shutdown`, else the error that ended the connection
+ */
+export function send(tcb: Tcb, source: Uint8Array, offset: number, length: number): number {
+  if (tcb.finQueued || tcb.state === CLOSED) throw sendError(tcb);
+  const taken = tcb.sendBuffer.append(source, offset, length);
+  if (taken < length) {
+    tcb.writeBlocked = true;
+    // Nothing of ours is under way whose ACK would make room: what is missing is pages of the pool.
+    if (tcb.sendBuffer.length < tcb.sendBuffer.limit) tcb.context.starved.push(tcb.index);
+  }
+  if (taken > 0) ready(tcb);
+  return taken;
+}
+
+function sendError(tcb: Tcb): StackError {
+  if (tcb.error !== null) return connectionError(tcb);
+  if (tcb.finQueued) {
+    return new StackError(
+      "EPIPE",
+      "the connection's writing side is closed: write before shutdown() or close()",
+    );
+  }
+  return new StackError("EPIPE", "the connection is closed: open another one");
+}
+
+/** What ended the connection, as an error with the connection's name. */
+export function connectionError(tcb: Tcb): StackError {
+  const code = tcb.error ?? "ENOTCONN";
+  return new StackError(
+    code,
+    `${describe(code)} (${tcb.local}:${tcb.localPort} - ${tcb.remote}:${tcb.remotePort})`,
+  );
+}
+
+function describe(code: string): string {
+  switch (code) {
+    case "ECONNREFUSED":
+      return "connection refused: nobody listens on the peer's port";
+    case "ECONNRESET":
+      return "connection reset by the peer";
+    case "ETIMEDOUT":
+      return "connection timed out: the peer does not answer";
+    case "EHOSTUNREACH":
+      return "no route to the peer's host";
+    case "ENETUNREACH":
+      return "no route to the peer's network";
+    case "ECONNABORTED":
+      return "connection aborted by this program";
+    default:
+      return "connection closed";
+  }
+}
+
+/**
+ * RFC 9293 3.10.3, RECEIVE: moves bytes that have arrived in order to `target`, and returns how many: 0 when there are
+ * none yet, `END_OF_STREAM` when the peer has closed and everything has been read.
+ *
+ * @throws StackError the error that ended the connection
+ */
+export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: number): number {
+  const buffer = tcb.receiveBuffer;
+  const count = Math.min(length, buffer.length);
+  if (count > 0) {
+    buffer.copyTo(0, target, offset, count);
+    buffer.drop(count);
+    if (needsWindowUpdate(tcb)) ready(tcb);
+    return count;
+  }
+  if (buffer.length > 0) return 0;
+  if (tcb.error !== null) throw connectionError(tcb);
+  return atEnd(tcb) ? END_OF_STREAM : 0;
+}
+
+/** Has everything been read that the peer will ever send? */
+export function atEnd(tcb: Tcb): boolean {
+  return (tcb.finReceived || tcb.receiveClosed || tcb.state === CLOSED) && tcb.receiveBuffer.length === 0;
+}
+
+/** RFC 9293 3.10.4, CLOSE, in its half-close form: a FIN follows what was written; receiving goes on. */
+export function shutdown(tcb: Tcb): void {
+  if (tcb.finQueued || tcb.state === CLOSED) return;
+  tcb.finQueued = true;
+  if (tcb.state === ESTABLISHED || tcb.state === CLOSE_WAIT) {
+    enterAfterOurClose(tcb);
+    ready(tcb);
+  }
+}
+
+/**
+ * RFC 9293 3.10.4, CLOSE, by a program that will not read any more. What was written is still delivered; what was
+ * received and not read makes it a reset, so that the peer knows of the loss (RFC 9293 3.6.1).
+ */
+export function close(tcb: Tcb): void {
+  if (tcb.receiveClosed) return;
+  tcb.receiveClosed = true;
+  if (tcb.state === SYN_SENT) {
+    enterClosed(tcb, null);
+    return;
+  }
+  const unread = tcb.receiveBuffer.length > 0 || tcb.outOfOrder.count > 0;
+  tcb.receiveBuffer.clear();
+  tcb.outOfOrder.clear();
+  if (unread && tcb.state !== TIME_WAIT && tcb.state !== CLOSED) {
+    abandon(tcb, "ECONNABORTED");
+    return;
+  }
+  shutdown(tcb);
+  if (tcb.state === FIN_WAIT_2) {
+    tcb.expireAt = tcb.context.now + tcb.context.tcp.finWait2Ms;
+    schedule(tcb);
+  }
+}
+
+/** RFC 9293 3.10.5, ABORT: a reset instead of an orderly end. */
+export function abort(tcb: Tcb): void {
+  tcb.receiveClosed = true;
+  abandon(tcb, "ECONNABORTED");
+  tcb.receiveBuffer.clear();
+}
+
+/** RFC 9293 3.8.4: keep-alive; `idleMs` 0 turns it off. */
+export function setKeepAlive(tcb: Tcb, idleMs: number, intervalMs: number, probes: number): void {
+  tcb.keepAliveIdleMs = idleMs;
+  tcb.keepAliveIntervalMs = intervalMs;
+  tcb.keepAliveCount = probes;
+  tcb.keepAlivesUnanswered = 0;
+  tcb.keepAliveAt = Number.POSITIVE_INFINITY;
+  if (idleMs > 0 && tcb.state >= ESTABLISHED && tcb.state !== TIME_WAIT) {
+    tcb.keepAliveAt = tcb.context.now + idleMs;
+    schedule(tcb);
+  }
+}
+
+/** RFC 9293 3.10.6, STATUS. */
+export function stateName(tcb: Tcb): (typeof STATE_NAMES)[number] {
+  return STATE_NAMES[tcb.state];
+}

@@ -1,0 +1,62 @@
+import { PAGE_SHIFT } from "../../storage/buffer-pool.ts";
+import { seqAdd, seqDiff } from "./seq.ts";
+import { mayReceive, type Tcb } from "./tcb.ts";
+
+/** The receive window: RFC 9293 3.8.6, RFC 7323 2. */
+
+const LARGEST_FIELD = 0xffff;
+const LARGEST_SHIFT = 14;
+
+/** The smallest shift with which a window field can name `bytes` (RFC 7323 2.3). */
+export function windowShiftFor(bytes: number): number {
+  let shift = 0;
+  while (shift < LARGEST_SHIFT && LARGEST_FIELD << shift < bytes) shift++;
+  return shift;
+}
+
+/** RCV.WND: what the peer may still send (RFC 9293 3.3.1). */
+export function receiveWindow(tcb: Tcb): number {
+  return seqDiff(tcb.rcvAdv, tcb.rcvNxt);
+}
+
+/**
+ * The window field of a segment about to be sent; moves the right edge that the peer is told.
+ *
+ * The field counts units of 2^shift bytes and is rounded up: rounding down would move the right edge back as RCV.NXT
+ * moves on by other amounts (RFC 7323 2.4). `offerable` keeps the rounding free in the buffer.
+ */
+export function takeWindowField(tcb: Tcb, shift: number): number {
+  const current = receiveWindow(tcb);
+  const wanted = offerable(tcb);
+  const window = wanted - current >= smallestStep(tcb) ? wanted : current;
+  const field = Math.min((window + (1 << shift) - 1) >> shift, LARGEST_FIELD);
+  tcb.rcvAdv = seqAdd(tcb.rcvNxt, field << shift);
+  return field;
+}
+
+/**
+ * Is the window worth a segment of its own, now that the program has read? At once where the peer may be waiting for
+ * it; else not before a good part of the buffer has become free, since every update costs the peer work.
+ */
+export function needsWindowUpdate(tcb: Tcb): boolean {
+  if (!mayReceive(tcb)) return false;
+  const current = receiveWindow(tcb);
+  const gain = offerable(tcb) - current;
+  if (gain < smallestStep(tcb)) return false;
+  return current < tcb.rcvMss || gain >= tcb.receiveBuffer.limit >> 2;
+}
+
+/** RFC 9293 3.8.6.2.2: the right edge moves by at least this much, or not at all. */
+function smallestStep(tcb: Tcb): number {
+  return Math.min(tcb.receiveBuffer.limit >> 1, tcb.rcvMss);
+}
+
+function offerable(tcb: Tcb): number {
+  const buffer = tcb.receiveBuffer;
+  const free = buffer.limit - ((1 << tcb.rcvWindShift) - 1) - buffer.length;
+  // When the pool runs low nobody is offered more than a quarter of what is left.
+  const share = (tcb.context.pool.freePages << PAGE_SHIFT) >> 2;
+  if (share >= free) return Math.max(free, 0);
+  tcb.context.starved.push(tcb.index);
+  return share;
+}

@@ -1,0 +1,144 @@
+import { StackError } from "../errors.ts";
+import { copyBytes } from "../storage/copy.ts";
+import { PacketRing } from "../storage/packet-ring.ts";
+import { formatAddress, type IpAddress, isUnspecified } from "../wire/ip-address.ts";
+import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
+import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
+import type { SocketContext } from "./context.ts";
+import { READABLE, WRITABLE } from "./events.ts";
+import { requirePort } from "./ports.ts";
+
+/** Sizes of a UDP socket's two queues. */
+export interface UdpBuffers {
+  /** Most datagrams in each queue. */
+  readonly datagrams: number;
+  /** Most bytes in each queue. */
+  readonly bytes: number;
+}
+
+/** RFC 768: datagrams of one local port, in two bounded queues. */
+export class UdpSocket {
+  readonly address: IpAddress;
+  readonly port: number;
+  index: number;
+  events = 0;
+  /** Is called with `READABLE | WRITABLE` at the end of `poll`. */
+  handler: ((events: number) => void) | null = null;
+  /** Waiting for the program. */
+  readonly received: PacketRing;
+  /** Waiting for the device. */
+  readonly outgoing: PacketRing;
+  readonly context: SocketContext;
+  private readonly onClose: (socket: UdpSocket) => void;
+  private sendBlocked = false;
+
+  /** Made by `SocketSet.bindUdp`. */
+  constructor(
+    context: SocketContext,
+    index: number,
+    address: IpAddress,
+    port: number,
+    buffers: UdpBuffers,
+    onClose: (socket: UdpSocket) => void,
+  ) {
+    this.context = context;
+    this.index = index;
+    this.address = address;
+    this.port = port;
+    this.onClose = onClose;
+    this.received = new PacketRing(buffers.datagrams, buffers.bytes);
+    this.outgoing = new PacketRing(buffers.datagrams, buffers.bytes);
+  }
+
+  /**
+   * Queues one datagram. Returns `false`, and a WRITABLE event follows, when the queue is full.
+   *
+   * @param source the local address to send from, where the socket is bound to any: for answers, the one that the
+   *   question was sent to
+   * @throws StackError EMSGSIZE, ENETUNREACH, EINVAL, ENOTCONN (closed)
+   */
+  send(bytes: Uint8Array, remote: IpAddress, remotePort: number, source: IpAddress = this.address): boolean {
+    if (this.index === -1) throw new StackError("ENOTCONN", "the UDP socket is closed: bind another one");
+    requirePort(remotePort, 1, "a UDP destination port");
+    const route = this.context.routing.route(remote);
+    if (route === null) {
+      throw new StackError(
+        "ENETUNREACH",
+        `no route to ${formatAddress(remote)}: give the interface an address in its network, or a gateway`,
+      );
+    }
+    const largest = route.path.mtu - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
+    if (bytes.length > largest) {
+      throw new StackError(
+        "EMSGSIZE",
+        `a datagram of ${bytes.length} bytes does not fit the MTU: at most ${largest} go into one`,
+      );
+    }
+    const local = isUnspecified(source) ? route.source : source;
+    const at = this.outgoing.push(bytes.length, local, this.port, remote, remotePort);
+    if (at === -1) {
+      this.sendBlocked = true;
+      return false;
+    }
+    copyBytes(bytes, 0, this.outgoing.bytes, at, bytes.length);
+    route.path.ready.push(this.index);
+    return true;
+  }
+
+  /**
+   * Moves the oldest datagram into `target`, cut off where it is too small, and its addresses into `from`. Returns the
+   * datagram's length, or -1 when there is none.
+   */
+  receive(target: Uint8Array, from: UdpOrigin): number {
+    const ring = this.received;
+    if (ring.size === 0) return -1;
+    const { start, length } = ring;
+    copyBytes(ring.bytes, start, target, 0, Math.min(length, target.length));
+    ring.readRemote(from.remoteAddress);
+    ring.readLocal(from.localAddress);
+    from.remotePort = ring.remotePort;
+    ring.shift();
+    return length;
+  }
+
+  /** Frees the port; datagrams still queued are dropped. */
+  close(): void {
+    if (this.index !== -1) this.onClose(this);
+  }
+
+  /** A datagram for this socket: called by the stack. Returns whether there was room. */
+  deliver(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    source: IpAddress,
+    sourcePort: number,
+    destination: IpAddress,
+  ): boolean {
+    const at = this.received.push(length, destination, this.port, source, sourcePort);
+    if (at === -1) return false;
+    copyBytes(bytes, offset, this.received.bytes, at, length);
+    this.signal(READABLE);
+    return true;
+  }
+
+  /** The first outgoing datagram has been handed to the device: called by the stack. */
+  sent(): void {
+    this.outgoing.shift();
+    if (!this.sendBlocked) return;
+    this.sendBlocked = false;
+    this.signal(WRITABLE);
+  }
+
+  private signal(event: number): void {
+    this.events |= event;
+    this.context.signalled.push(this.index);
+  }
+}
+
+/** Where a received datagram came from, and which of our addresses it was sent to: a record to be reused. */
+export interface UdpOrigin {
+  remoteAddress: IpAddress;
+  remotePort: number;
+  localAddress: IpAddress;
+}
