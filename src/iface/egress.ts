@@ -1,0 +1,77 @@
+import type { SocketSet } from "../socket/socket-set.ts";
+import { nextSegment } from "../socket/tcp/output.ts";
+import { Tcb } from "../socket/tcp/tcb.ts";
+import { UdpSocket } from "../socket/udp-socket.ts";
+import { copyBytes } from "../storage/copy.ts";
+import { copyAddress } from "../wire/ip-address.ts";
+import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
+import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
+import type { Interface } from "./interface.ts";
+import { lendFrame, sendTcpFrame, sendUdpFrame, tcpTextOffset } from "./ipv4-output.ts";
+
+/** Segments that a connection sends before the next one has its turn. */
+const TURN = 32;
+
+/**
+ * Lets the sockets that have something to send do so, in turn, until nobody has, the device is full, or `budget` frames
+ * have gone out. Returns how many have.
+ */
+export function drainReady(iface: Interface, sockets: SocketSet, budget: number): number {
+  let sent = 0;
+  iface.blocked = false;
+  while (sent < budget && !iface.blocked) {
+    const index = iface.ready.shift();
+    if (index === -1) break;
+    const socket = sockets.get(index);
+    if (socket instanceof Tcb) sent += sendSegments(iface, socket);
+    else if (socket instanceof UdpSocket) sent += sendDatagrams(iface, socket);
+  }
+  return sent;
+}
+
+function sendSegments(iface: Interface, tcb: Tcb): number {
+  const { context } = tcb;
+  const seg = iface.outgoing;
+  for (let sent = 0; sent < TURN; sent++) {
+    // The frame comes first: what `nextSegment` has handed out counts as sent.
+    const frame = lendFrame(iface, iface.mtu - IPV4_HEADER_LENGTH);
+    if (frame === null) {
+      iface.ready.push(tcb.index);
+      return sent;
+    }
+    if (!nextSegment(tcb, seg, context.now)) return sent;
+    copyAddress(tcb.local, seg.source);
+    copyAddress(tcb.remote, seg.destination);
+    if (seg.payloadLength > 0) {
+      tcb.sendBuffer.copyTo(seg.payloadOffset, frame.bytes, tcpTextOffset(frame, seg), seg.payloadLength);
+    }
+    sendTcpFrame(iface, frame, seg, context.stats);
+  }
+  iface.ready.push(tcb.index);
+  return TURN;
+}
+
+function sendDatagrams(iface: Interface, socket: UdpSocket): number {
+  const { stats, routing } = socket.context;
+  const ring = socket.outgoing;
+  const { source, destination } = iface.outgoing;
+  let sent = 0;
+  while (ring.size > 0 && sent < TURN) {
+    ring.readLocal(source);
+    ring.readRemote(destination);
+    const path = routing.route(destination)?.path;
+    if (path !== undefined && path !== iface) {
+      path.ready.push(socket.index);
+      return sent;
+    }
+    const frame = lendFrame(iface, UDP_HEADER_LENGTH + ring.length);
+    if (frame === null) break;
+    const at = frame.offset + IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH;
+    copyBytes(ring.bytes, ring.start, frame.bytes, at, ring.length);
+    sendUdpFrame(iface, frame, ring.length, source, ring.localPort, destination, ring.remotePort, stats);
+    socket.sent();
+    sent++;
+  }
+  if (ring.size > 0) iface.ready.push(socket.index);
+  return sent;
+}

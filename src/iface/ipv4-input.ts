@@ -1,0 +1,184 @@
+import { BAD_CHECKSUM, OK } from "../errors.ts";
+import type { SocketSet } from "../socket/socket-set.ts";
+import { makeReset } from "../socket/tcp/reset.ts";
+import type { Stats } from "../stats.ts";
+import {
+  CODE_PORT_UNREACHABLE,
+  CODE_PROTOCOL_UNREACHABLE,
+  ICMP_DESTINATION_UNREACHABLE,
+} from "../wire/icmpv4.ts";
+import { type IpAddress, isLoopback, isMulticast, isUnspecified } from "../wire/ip-address.ts";
+import {
+  checkIpv4,
+  ipv4HeaderLength,
+  ipv4IsFragment,
+  ipv4Protocol,
+  ipv4TotalLength,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  readIpv4Destination,
+  readIpv4Source,
+} from "../wire/ipv4.ts";
+import { parseTcp, TCP_HEADER_LENGTH, verifyTcp } from "../wire/tcp.ts";
+import {
+  checkUdp,
+  UDP_HEADER_LENGTH,
+  udpDestinationPort,
+  udpLength,
+  udpSourcePort,
+  verifyUdp,
+} from "../wire/udp.ts";
+import { icmpInput } from "./icmp-input.ts";
+import type { Interface } from "./interface.ts";
+import { lendFrame, sendIcmpError, sendTcpFrame } from "./ipv4-output.ts";
+
+const VERSION_4 = 4;
+
+/** Takes one received IP packet of at most `length` bytes (link padding may follow it) to where it belongs. */
+export function ipInput(
+  iface: Interface,
+  sockets: SocketSet,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  checksumKnown: boolean,
+): void {
+  const { stats } = sockets.context;
+  if (length === 0 || bytes[offset] >> 4 !== VERSION_4) {
+    stats.unknownNetworkProtocol++;
+    return;
+  }
+  const code = checkIpv4(bytes, offset, length);
+  if (code !== OK) {
+    if (code === BAD_CHECKSUM) stats.ipv4BadChecksum++;
+    else stats.ipv4Malformed++;
+    return;
+  }
+  const { source, destination } = iface.segment;
+  readIpv4Source(bytes, offset, source);
+  readIpv4Destination(bytes, offset, destination);
+  if (isMartianSource(iface, source)) {
+    stats.ipv4MartianSource++;
+    return;
+  }
+  const unicast = iface.hasAddress(destination);
+  if (!unicast && !iface.isBroadcastAddress(destination)) {
+    stats.ipv4NotForUs++;
+    return;
+  }
+  if (ipv4IsFragment(bytes, offset)) {
+    stats.ipv4FragmentsDropped++;
+    return;
+  }
+  const headerLength = ipv4HeaderLength(bytes, offset);
+  const at = offset + headerLength;
+  const bodyLength = ipv4TotalLength(bytes, offset) - headerLength;
+  switch (ipv4Protocol(bytes, offset)) {
+    case PROTOCOL_TCP:
+      // RFC 9293 3.9.2.3: a connection has one peer, so nothing that was sent to many belongs to one.
+      if (unicast) tcpInput(iface, sockets, bytes, at, bodyLength, checksumKnown);
+      else stats.ipv4NotForUs++;
+      return;
+    case PROTOCOL_UDP:
+      udpInput(iface, sockets, bytes, offset, at, bodyLength, checksumKnown, unicast);
+      return;
+    case PROTOCOL_ICMP:
+      icmpInput(iface, sockets, bytes, at, bodyLength, unicast);
+      return;
+    default:
+      stats.ipv4UnknownProtocol++;
+      // RFC 1122 3.2.2.1
+      if (unicast) {
+        sendUnreachable(iface, bytes, offset, CODE_PROTOCOL_UNREACHABLE, sockets.context.now, stats);
+      }
+  }
+}
+
+/** RFC 1122 3.2.1.3: sources that no packet from a network can have. */
+function isMartianSource(iface: Interface, source: IpAddress): boolean {
+  return (
+    isMulticast(source) ||
+    isLoopback(source) ||
+    isUnspecified(source) ||
+    iface.isBroadcastAddress(source) ||
+    iface.hasAddress(source)
+  );
+}
+
+function tcpInput(
+  iface: Interface,
+  sockets: SocketSet,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  checksumKnown: boolean,
+): void {
+  const { stats } = sockets.context;
+  const seg = iface.segment;
+  if (parseTcp(bytes, offset, length, seg) !== OK) {
+    stats.tcpMalformed++;
+    return;
+  }
+  if (!checksumKnown && !verifyTcp(bytes, offset, length, seg.source, seg.destination)) {
+    stats.tcpBadChecksum++;
+    return;
+  }
+  stats.tcpSegmentsReceived++;
+  if (!sockets.tcpSegmentArrives(seg, bytes, iface)) return;
+  const frame = lendFrame(iface, TCP_HEADER_LENGTH);
+  if (frame === null) {
+    stats.framesDroppedDeviceFull++;
+    return;
+  }
+  makeReset(seg, iface.outgoing);
+  sendTcpFrame(iface, frame, iface.outgoing, stats);
+  stats.tcpResetsSent++;
+}
+
+function udpInput(
+  iface: Interface,
+  sockets: SocketSet,
+  bytes: Uint8Array,
+  packet: number,
+  offset: number,
+  length: number,
+  checksumKnown: boolean,
+  unicast: boolean,
+): void {
+  const { stats, now } = sockets.context;
+  const { source, destination } = iface.segment;
+  if (checkUdp(bytes, offset, length) !== OK) {
+    stats.udpMalformed++;
+    return;
+  }
+  if (!checksumKnown && !verifyUdp(bytes, offset, source, destination)) {
+    stats.udpBadChecksum++;
+    return;
+  }
+  const socket = sockets.findUdp(destination, udpDestinationPort(bytes, offset));
+  if (socket === null) {
+    stats.udpNoPort++;
+    // RFC 1122 4.1.3.1; never to who sent to many (3.2.2).
+    if (unicast) sendUnreachable(iface, bytes, packet, CODE_PORT_UNREACHABLE, now, stats);
+    return;
+  }
+  const payload = offset + UDP_HEADER_LENGTH;
+  const payloadLength = udpLength(bytes, offset) - UDP_HEADER_LENGTH;
+  if (socket.deliver(bytes, payload, payloadLength, source, udpSourcePort(bytes, offset), destination)) {
+    stats.udpReceived++;
+  } else {
+    stats.udpQueueFull++;
+  }
+}
+
+function sendUnreachable(
+  iface: Interface,
+  bytes: Uint8Array,
+  packet: number,
+  code: number,
+  now: number,
+  stats: Stats,
+): void {
+  sendIcmpError(iface, bytes, packet, ICMP_DESTINATION_UNREACHABLE, code, 0, now, stats);
+}

@@ -1,0 +1,162 @@
+import type { Frame } from "../device.ts";
+import type { Stats } from "../stats.ts";
+import { copyBytes } from "../storage/copy.ts";
+import { ICMPV4_HEADER_LENGTH, writeIcmpv4 } from "../wire/icmpv4.ts";
+import type { IpAddress } from "../wire/ip-address.ts";
+import {
+  IPV4_HEADER_LENGTH,
+  ipv4TotalLength,
+  PROTOCOL_ICMP,
+  PROTOCOL_TCP,
+  PROTOCOL_UDP,
+  readIpv4Destination,
+  readIpv4Source,
+  writeIpv4,
+} from "../wire/ipv4.ts";
+import {
+  finishTcpChecksum,
+  TCP_HEADER_LENGTH,
+  type TcpSegment,
+  tcpOptionsLength,
+  writeTcp,
+} from "../wire/tcp.ts";
+import { UDP_HEADER_LENGTH, writeUdp } from "../wire/udp.ts";
+import type { Interface } from "./interface.ts";
+
+/** Puts packets together in the device's frames. */
+
+const DEFAULT_TTL = 64;
+/** RFC 1812 4.3.2.3: as much of the packet as fits without exceeding 576 bytes. */
+const LARGEST_ICMP_ERROR = 576;
+
+/**
+ * Lends a frame for a packet with `length` bytes behind the IP header, or notes that the device is full.
+ */
+export function lendFrame(iface: Interface, length: number): Frame | null {
+  const frame = iface.device.transmit(IPV4_HEADER_LENGTH + length);
+  if (frame === null) iface.blocked = true;
+  return frame;
+}
+
+/**
+ * Sends `seg` in `frame`; its text, if any, has been put behind where the header ends. The frame has room for it.
+ */
+export function sendTcpFrame(iface: Interface, frame: Frame, seg: TcpSegment, stats: Stats): void {
+  const at = frame.offset + IPV4_HEADER_LENGTH;
+  const length = writeTcp(frame.bytes, at, seg) + seg.payloadLength;
+  const offloaded = iface.device.capabilities.checksumOffload;
+  finishTcpChecksum(frame.bytes, at, length, seg.source, seg.destination, !offloaded);
+  frame.checksumOffloaded = offloaded;
+  commitIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination, stats);
+  stats.tcpSegmentsSent++;
+}
+
+/** Where the text of `seg` goes in `frame`. */
+export function tcpTextOffset(frame: Frame, seg: TcpSegment): number {
+  return frame.offset + IPV4_HEADER_LENGTH + TCP_HEADER_LENGTH + tcpOptionsLength(seg);
+}
+
+/** Sends a datagram whose payload has been put behind where the headers end. */
+export function sendUdpFrame(
+  iface: Interface,
+  frame: Frame,
+  payloadLength: number,
+  source: IpAddress,
+  sourcePort: number,
+  destination: IpAddress,
+  destinationPort: number,
+  stats: Stats,
+): void {
+  const at = frame.offset + IPV4_HEADER_LENGTH;
+  const length = UDP_HEADER_LENGTH + payloadLength;
+  const offloaded = iface.device.capabilities.checksumOffload;
+  writeUdp(frame.bytes, at, length, sourcePort, destinationPort, source, destination, !offloaded);
+  frame.checksumOffloaded = offloaded;
+  commitIpv4(iface, frame, length, PROTOCOL_UDP, source, destination, stats);
+  stats.udpSent++;
+}
+
+/**
+ * Answers the ICMP message of `length` bytes at `offset` by one of `type` and `code` with the same body: an echo reply.
+ */
+export function sendIcmpReply(
+  iface: Interface,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  type: number,
+  restOfHeader: number,
+  stats: Stats,
+): void {
+  const frame = lendFrame(iface, length);
+  if (frame === null) {
+    stats.framesDroppedDeviceFull++;
+    return;
+  }
+  const at = frame.offset + IPV4_HEADER_LENGTH;
+  const body = length - ICMPV4_HEADER_LENGTH;
+  copyBytes(bytes, offset + ICMPV4_HEADER_LENGTH, frame.bytes, at + ICMPV4_HEADER_LENGTH, body);
+  writeIcmpv4(frame.bytes, at, length, type, 0, restOfHeader);
+  const { source, destination } = iface.segment;
+  commitIpv4(iface, frame, length, PROTOCOL_ICMP, destination, source, stats);
+}
+
+/**
+ * RFC 792, RFC 1122 3.2.2: tells the sender of the IPv4 packet at `offset` what is wrong with it. The caller has made
+ * sure that the packet may be answered (it is no ICMP error, and went to one host).
+ */
+export function sendIcmpError(
+  iface: Interface,
+  bytes: Uint8Array,
+  offset: number,
+  type: number,
+  code: number,
+  restOfHeader: number,
+  now: number,
+  stats: Stats,
+): void {
+  if (!iface.icmpErrors.take(now)) {
+    stats.icmpErrorsRateLimited++;
+    return;
+  }
+  const room = LARGEST_ICMP_ERROR - IPV4_HEADER_LENGTH - ICMPV4_HEADER_LENGTH;
+  const quoted = Math.min(ipv4TotalLength(bytes, offset), room);
+  const length = ICMPV4_HEADER_LENGTH + quoted;
+  const frame = lendFrame(iface, length);
+  if (frame === null) {
+    stats.framesDroppedDeviceFull++;
+    return;
+  }
+  const at = frame.offset + IPV4_HEADER_LENGTH;
+  copyBytes(bytes, offset, frame.bytes, at + ICMPV4_HEADER_LENGTH, quoted);
+  writeIcmpv4(frame.bytes, at, length, type, code, restOfHeader);
+  const { source, destination } = iface.outgoing;
+  readIpv4Destination(bytes, offset, source);
+  readIpv4Source(bytes, offset, destination);
+  commitIpv4(iface, frame, length, PROTOCOL_ICMP, source, destination, stats);
+  stats.icmpErrorsSent++;
+}
+
+function commitIpv4(
+  iface: Interface,
+  frame: Frame,
+  length: number,
+  protocol: number,
+  source: IpAddress,
+  destination: IpAddress,
+  stats: Stats,
+): void {
+  // RFC 6864 4.1: a packet that must not be fragmented needs no identification.
+  writeIpv4(
+    frame.bytes,
+    frame.offset,
+    IPV4_HEADER_LENGTH + length,
+    protocol,
+    DEFAULT_TTL,
+    source,
+    destination,
+  );
+  frame.length = IPV4_HEADER_LENGTH + length;
+  iface.device.commit(frame);
+  stats.framesSent++;
+}
