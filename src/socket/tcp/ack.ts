@@ -126,8 +126,8 @@ function onDuplicate(tcb: Tcb): void {
 
 /** RFC 9293 3.10.7.4, fifth: an old segment does not change the window. */
 function updateSendWindow(tcb: Tcb, seg: TcpSegment, now: number): void {
-  // The peer answers, so its window may stay shut for ever (RFC 9293 3.8.6.1).
-  if (tcb.sndWnd === 0 || tcb.probing) tcb.unackedSince = now;
+  // The peer answers, so its window may stay shut for ever (RFC 9293 3.8.6.1): as long as the program is there to care.
+  if ((tcb.sndWnd === 0 || tcb.probing) && !tcb.receiveClosed) tcb.unackedSince = now;
   if (!(seqLt(tcb.sndWl1, seg.seq) || (tcb.sndWl1 === seg.seq && seqLeq(tcb.sndWl2, seg.ack)))) return;
   const before = tcb.sndWnd;
   setSendWindow(tcb, seg);

@@ -41,6 +41,7 @@ export function onRetransmissionTimeout(tcb: Tcb): void {
   // A segment that times out again says nothing new: ssthresh is held.
   if (tcb.backoff === 1) reduceSsthresh(tcb);
   tcb.cwnd = tcb.mss;
+  tcb.cwndLimited = true; // What is sent again waits for it.
   tcb.bytesAcked = 0;
   tcb.duplicateAcks = 0;
   // RFC 6582 4.1: what is acknowledged twice below this was sent before the timeout.

@@ -6,7 +6,7 @@ import type { ListenQueue } from "./listen-queue.ts";
 import { adoptSynOptions, headerBytes } from "./options.ts";
 import { seqAdd } from "./seq.ts";
 import { DUE_SYN, SYN_RECEIVED, SYN_SENT, Tcb } from "./tcb.ts";
-import { schedule } from "./timers.ts";
+import { expireIn } from "./timers.ts";
 import { ready } from "./transitions.ts";
 
 /** Both ends of a connection. */
@@ -22,9 +22,8 @@ export function openActive(context: SocketContext, ends: Endpoints, path: Path, 
   const tcb = open(context, ends, path, index);
   tcb.activeOpen = true;
   tcb.state = SYN_SENT;
-  tcb.expireAt = context.now + context.tcp.connectTimeoutMs;
+  expireIn(tcb, context.tcp.connectTimeoutMs);
   context.stats.tcpActiveOpens++;
-  schedule(tcb);
   ready(tcb);
   return tcb;
 }
@@ -68,7 +67,6 @@ function open(context: SocketContext, ends: Endpoints, path: Path, index: number
   tcb.iss = context.isn.next(ends.local, ends.localPort, ends.remote, ends.remotePort, context.now);
   tcb.sndUna = tcb.iss;
   tcb.sndNxt = tcb.iss;
-  tcb.openedAt = context.now;
   tcb.unackedSince = context.now;
   tcb.due = DUE_SYN;
   context.flows.add(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort, index);

@@ -61,6 +61,7 @@ function takeSyn(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   writeSynOptions(tcb, seg);
   if (tcb.sndNxt === tcb.iss) {
     tcb.sndNxt = seqAdd(tcb.iss, 1);
+    tcb.openedAt = now;
     startRttMeasurement(tcb, now);
   } else {
     tcb.rttTiming = false;

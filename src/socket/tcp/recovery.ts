@@ -1,5 +1,5 @@
 import { reduceSsthresh } from "./congestion.ts";
-import { seqAdd, seqGt, seqMax } from "./seq.ts";
+import { seqAdd, seqGt, seqLt } from "./seq.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
 
 /** Fast retransmit and fast recovery: RFC 5681 3.2 as amended by RFC 6582 (NewReno). */
@@ -53,7 +53,8 @@ export function limitedTransmit(tcb: Tcb): number {
 }
 
 function retransmitFirst(tcb: Tcb): void {
+  // A timeout's retransmission that is still under way goes on behind it.
+  if (!seqLt(tcb.rtxNxt, tcb.rtxEnd)) tcb.rtxEnd = seqAdd(tcb.sndUna, Math.min(tcb.mss, flightSize(tcb)));
   tcb.rtxNxt = tcb.sndUna;
-  tcb.rtxEnd = seqMax(tcb.rtxEnd, seqAdd(tcb.sndUna, Math.min(tcb.mss, flightSize(tcb))));
   tcb.rttTiming = false;
 }

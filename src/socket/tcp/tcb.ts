@@ -6,6 +6,7 @@ import { StreamBuffer } from "../../storage/stream-buffer.ts";
 import { ANY_IPV4, type IpAddress } from "../../wire/ip-address.ts";
 import type { SocketContext } from "../context.ts";
 import type { ListenQueue } from "./listen-queue.ts";
+import { seqDiff } from "./seq.ts";
 
 /** The states of RFC 9293 3.3.2, numbered so that "synchronized" and "FIN received" are comparisons. */
 export const CLOSED = 0;
@@ -181,6 +182,8 @@ export class Tcb {
   keepAliveAt = NEVER;
   /** End of TIME-WAIT, of FIN-WAIT-2 without a reader, or of an active open. */
   expireAt = NEVER;
+  /** Set by a user call, which does not know the time: the next poll makes `expireAt` of it. 0: nothing to start. */
+  expireInMs = 0;
 
   // Challenge ACKs of the current second: RFC 5961 7.
   challengeWindowStart = 0;
@@ -221,5 +224,5 @@ export function mayReceive(tcb: Tcb): boolean {
 
 /** Bytes sent and not acknowledged, a SYN or FIN included. */
 export function flightSize(tcb: Tcb): number {
-  return (tcb.sndNxt - tcb.sndUna) | 0;
+  return seqDiff(tcb.sndNxt, tcb.sndUna);
 }

@@ -26,7 +26,7 @@ export interface TcpInfo {
   readonly bytesReceived: number;
   /** Segments sent again. */
   readonly retransmissions: number;
-  /** When the connection was opened, in the time that the stack is polled with. */
+  /** When the SYN or SYN-ACK was sent first, in the time that the stack is polled with. */
   readonly openedAtMs: number;
 }
 

@@ -25,8 +25,18 @@ export function schedule(tcb: Tcb): void {
   if (at < tcb.context.deadlines.deadlineOf(tcb.index)) tcb.context.deadlines.set(tcb.index, at);
 }
 
+/** Lets `expireAt` be so many ms behind the next poll: a user call may come long after the last one. */
+export function expireIn(tcb: Tcb, ms: number): void {
+  tcb.expireInMs = ms;
+  tcb.context.deadlines.set(tcb.index, 0);
+}
+
 /** Runs what is due of a connection whose deadline has come, and sets its next one. */
 export function runTimers(tcb: Tcb, now: number): void {
+  if (tcb.expireInMs > 0) {
+    tcb.expireAt = now + tcb.expireInMs;
+    tcb.expireInMs = 0;
+  }
   // RFC 9293 3.10.8, in an order that lets the end of a connection win over work for it.
   if (tcb.expireAt <= now) onExpiry(tcb);
   if (tcb.state !== CLOSED && tcb.retransmitAt <= now) onRetransmissionTimeout(tcb, now);

@@ -82,6 +82,7 @@ export function enterTimeWait(tcb: Tcb, now: number): void {
   tcb.retransmitAt = NEVER;
   tcb.persistAt = NEVER;
   tcb.keepAliveAt = NEVER;
+  tcb.expireInMs = 0;
   tcb.expireAt = now + 2 * tcb.context.tcp.mslMs;
   tcb.context.timeWait.push(tcb.index);
 }

@@ -9,7 +9,7 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
-import { schedule } from "./timers.ts";
+import { expireIn, schedule } from "./timers.ts";
 import { abandon, enterAfterOurClose, enterClosed, ready } from "./transitions.ts";
 import { needsWindowUpdate } from "./window.ts";
 
@@ -130,8 +130,7 @@ export function close(tcb: Tcb): void {
   }
   shutdown(tcb);
   if (tcb.state === FIN_WAIT_2) {
-    tcb.expireAt = tcb.context.now + tcb.context.tcp.finWait2Ms;
-    schedule(tcb);
+    expireIn(tcb, tcb.context.tcp.finWait2Ms);
   }
 }
 
@@ -150,7 +149,7 @@ export function setKeepAlive(tcb: Tcb, idleMs: number, intervalMs: number, probe
   tcb.keepAlivesUnanswered = 0;
   tcb.keepAliveAt = Number.POSITIVE_INFINITY;
   if (idleMs > 0 && tcb.state >= ESTABLISHED && tcb.state !== TIME_WAIT) {
-    tcb.keepAliveAt = tcb.context.now + idleMs;
+    tcb.keepAliveAt = tcb.lastHeardAt + idleMs;
     schedule(tcb);
   }
 }

@@ -14,9 +14,9 @@ export function windowShiftFor(bytes: number): number {
   return shift;
 }
 
-/** RCV.WND: what the peer may still send (RFC 9293 3.3.1). */
+/** RCV.WND: what the peer may still send (RFC 9293 3.3.1). A FIN is taken even when it is 0, and then lies beyond it. */
 export function receiveWindow(tcb: Tcb): number {
-  return seqDiff(tcb.rcvAdv, tcb.rcvNxt);
+  return Math.max(seqDiff(tcb.rcvAdv, tcb.rcvNxt), 0);
 }
 
 /**
@@ -43,17 +43,24 @@ export function needsWindowUpdate(tcb: Tcb): boolean {
   const current = receiveWindow(tcb);
   const gain = offerable(tcb) - current;
   if (gain < smallestStep(tcb)) return false;
-  return current < tcb.rcvMss || gain >= tcb.receiveBuffer.limit >> 2;
+  return current < tcb.rcvMss || gain >= largestWindow(tcb) >> 2;
 }
 
 /** RFC 9293 3.8.6.2.2: the right edge moves by at least this much, or not at all. */
 function smallestStep(tcb: Tcb): number {
-  return Math.min(tcb.receiveBuffer.limit >> 1, tcb.rcvMss);
+  return Math.min(largestWindow(tcb) >> 1, tcb.rcvMss);
+}
+
+/** What the buffer has room for, or, without a window scale, the field. */
+function largestWindow(tcb: Tcb): number {
+  const roundedUp = (1 << tcb.rcvWindShift) - 1;
+  return Math.min(tcb.receiveBuffer.limit - roundedUp, LARGEST_FIELD << tcb.rcvWindShift);
 }
 
 function offerable(tcb: Tcb): number {
-  const buffer = tcb.receiveBuffer;
-  const free = buffer.limit - ((1 << tcb.rcvWindShift) - 1) - buffer.length;
+  // Without a window scale the buffer may be larger than any window that can be offered.
+  const room = tcb.receiveBuffer.limit - ((1 << tcb.rcvWindShift) - 1) - tcb.receiveBuffer.length;
+  const free = Math.min(room, largestWindow(tcb));
   // When the pool runs low nobody is offered more than a quarter of what is left.
   const share = (tcb.context.pool.freePages << PAGE_SHIFT) >> 2;
   if (share >= free) return Math.max(free, 0);
