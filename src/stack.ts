@@ -9,7 +9,7 @@ import { SocketContext } from "./socket/context.ts";
 import { SocketSet } from "./socket/socket-set.ts";
 import { TcpSettings } from "./socket/tcp/settings.ts";
 import { Stats } from "./stats.ts";
-import { BufferPool } from "./storage/buffer-pool.ts";
+import { BufferPool, PAGE_SIZE } from "./storage/buffer-pool.ts";
 import { parseAddress, parseCidr } from "./wire/ip-address.ts";
 
 export interface StackOptions {
@@ -32,6 +32,8 @@ export interface InterfaceOptions {
 }
 
 const DEFAULT_MEMORY = 64 * 1024 * 1024;
+/** One page less than 2 GiB: places in the pool are 31-bit integers. */
+const LARGEST_MEMORY = 2 ** 31 - PAGE_SIZE;
 const DEFAULT_MAX_SOCKETS = 65_536;
 
 /** Frames taken from a device before the sockets may answer. */
@@ -73,6 +75,12 @@ export class Stack {
       throw new StackError(
         "EINVAL",
         `maxSockets must be a whole number from 1 to ${1 << 24}, not ${maxSockets}`,
+      );
+    }
+    if (!(memory >= PAGE_SIZE && memory <= LARGEST_MEMORY)) {
+      throw new StackError(
+        "EINVAL",
+        `memory must be from ${PAGE_SIZE} to ${LARGEST_MEMORY} bytes, not ${memory}`,
       );
     }
     const settings = Object.assign(new TcpSettings(), options.tcp);

@@ -29,6 +29,10 @@ export class Routes implements Routing {
     return this.interfaces.some((iface) => iface.hasAddress(address));
   }
 
+  isBroadcast(address: IpAddress): boolean {
+    return isBroadcast(address) || this.interfaces.some((iface) => iface.isBroadcastAddress(address));
+  }
+
   private byGateway(): Route | null {
     for (const iface of this.interfaces) {
       if (iface.gateway === null) continue;

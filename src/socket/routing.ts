@@ -20,6 +20,8 @@ export interface Route {
 export interface Routing {
   /** The way to `remote`, or `null`. */
   route(remote: IpAddress): Route | null;
+  /** Is `address` the broadcast address of everybody, or of a network we are on? */
+  isBroadcast(address: IpAddress): boolean;
   /** Is `address` one of ours? */
   isLocal(address: IpAddress): boolean;
 }

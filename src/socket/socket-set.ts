@@ -21,6 +21,7 @@ import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { runTimers } from "./tcp/timers.ts";
 import { enterClosed, ready, signal } from "./tcp/transitions.ts";
+import { needsWindowUpdate } from "./tcp/window.ts";
 import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
 
 export interface ListenOptions {
@@ -61,6 +62,10 @@ export class SocketSet {
   /** Stack of free socket numbers. */
   private readonly free: Int32Array;
   private freeCount: number;
+  /** Connections whose number was given to another socket before they could be told that they are closed. */
+  private readonly recycled: Tcb[] = [];
+  /** `pool.returns` when the starved were fed last. */
+  private poolReturns = 0;
   private readonly listeners = new Map<number, TcpListener[]>();
   private readonly udpSockets = new Map<number, UdpSocket[]>();
 
@@ -121,8 +126,15 @@ export class SocketSet {
     const { context } = this;
     const remote = toAddress(options.address);
     requirePort(options.port, 1, "a TCP port to connect to");
+    // RFC 9293 3.9.2.3: a connection has one peer.
+    if (isUnspecified(remote) || isMulticast(remote) || context.routing.isBroadcast(remote)) {
+      throw new StackError(
+        "ENETUNREACH",
+        `${formatAddress(remote)} is no host's address: connect to one host`,
+      );
+    }
     const route = context.routing.route(remote);
-    if (route === null || isUnspecified(remote) || isMulticast(remote)) {
+    if (route === null) {
       throw new StackError(
         "ENETUNREACH",
         `no route to ${formatAddress(remote)}: give the interface an address in its network, or a gateway`,
@@ -219,7 +231,7 @@ export class SocketSet {
       return false;
     }
     if (tcb !== null) enterClosed(tcb, null);
-    this.sockets[index] = openPassive(context, seg, path, index, listener.queue);
+    this.sockets[index] = openPassive(context, seg, path, index, listener.queue, tcb);
     return false;
   }
 
@@ -235,32 +247,36 @@ export class SocketSet {
   /** Lets connections that waited for pages of the pool go on, when there are some. */
   feedStarved(): void {
     const { pool, starved } = this.context;
-    if (starved.size === 0 || pool.freePages < pool.pageCount >> 3) return;
+    if (starved.size === 0 || pool.returns === this.poolReturns) return;
+    this.poolReturns = pool.returns;
     for (let count = starved.size; count > 0; count--) {
       const tcb = this.sockets[starved.shift()];
       if (!(tcb instanceof Tcb) || tcb.state === CLOSED) continue;
-      if (tcb.writeBlocked) {
-        tcb.writeBlocked = false;
-        signal(tcb, WRITABLE);
+      // Whoever does not get enough now comes back to the queue: a window by looking at it, a write by trying.
+      if (needsWindowUpdate(tcb)) ready(tcb);
+      if (!tcb.writeBlocked || tcb.sendBuffer.length === tcb.sendBuffer.limit) continue;
+      if (pool.freePages === 0) {
+        starved.push(tcb.index);
+        continue;
       }
-      ready(tcb);
+      tcb.writeBlocked = false;
+      signal(tcb, WRITABLE);
     }
   }
 
   /** Tells the program what has happened, and gives back the numbers of connections that are over. */
   deliverEvents(): void {
     const { signalled } = this.context;
+    for (let tcb = this.recycled.pop(); tcb !== undefined; tcb = this.recycled.pop()) tell(tcb);
     for (let count = signalled.size; count > 0; count--) {
       const socket = this.sockets[signalled.shift()];
       if (socket === null) continue;
-      const events = socket.events;
-      socket.events = 0;
       // A connection keeps its number as long as its reset is to be sent.
       if (socket instanceof Tcb && socket.state === CLOSED && !(socket.due & DUE_RST)) {
         this.giveIndex(socket.index);
         socket.index = -1;
       }
-      if (events !== 0) socket.handler?.(events);
+      tell(socket);
     }
   }
 
@@ -297,6 +313,7 @@ export class SocketSet {
       const { index } = tcb;
       enterClosed(tcb, null);
       tcb.index = -1;
+      this.recycled.push(tcb);
       return index;
     }
     return -1;
@@ -319,6 +336,14 @@ export class SocketSet {
     }
     return address;
   }
+}
+
+/** Hands a socket's events to its handler, or keeps them until it has one. */
+function tell(socket: Socket): void {
+  const { events, handler } = socket;
+  if (events === 0 || handler === null) return;
+  socket.events = 0;
+  handler(events);
 }
 
 function toAddress(given: string | IpAddress): IpAddress {

@@ -13,6 +13,8 @@ export class BufferPool {
   readonly bytes: Uint8Array;
   readonly pageCount: number;
   freePages: number;
+  /** Pages given back so far: who waits for one need not look before this has changed. */
+  returns = 0;
   /** Stack of free page numbers; the page freed last is taken first, while it is in the cache. */
   private readonly free: Int32Array;
 
@@ -32,5 +34,6 @@ export class BufferPool {
 
   give(page: number): void {
     this.free[this.freePages++] = page;
+    this.returns++;
   }
 }

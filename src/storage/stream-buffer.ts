@@ -105,6 +105,19 @@ export class StreamBuffer {
     }
   }
 
+  /** Forgets what is stored ahead of a gap, and gives back the pages that it alone fills. */
+  discardAhead(): void {
+    if (this.length === 0) {
+      this.clear();
+      return;
+    }
+    // The pages from the first byte to the last one in order, around the ring, are kept.
+    const first = this.head >> PAGE_SHIFT;
+    const kept = ((this.head + this.length - 1) >> PAGE_SHIFT) - first + 1;
+    for (let i = kept; i < this.slots.length; i++) this.release((first + i) % this.slots.length);
+    this.extent = this.length;
+  }
+
   /** Forgets everything and gives back every page. */
   clear(): void {
     for (let slot = 0; slot < this.slots.length; slot++) this.release(slot);

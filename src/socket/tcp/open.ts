@@ -4,7 +4,7 @@ import type { SocketContext } from "../context.ts";
 import type { Path } from "../routing.ts";
 import type { ListenQueue } from "./listen-queue.ts";
 import { adoptSynOptions, headerBytes } from "./options.ts";
-import { seqAdd } from "./seq.ts";
+import { seqAdd, seqLeq } from "./seq.ts";
 import { DUE_SYN, SYN_RECEIVED, SYN_SENT, Tcb } from "./tcb.ts";
 import { expireIn } from "./timers.ts";
 import { ready } from "./transitions.ts";
@@ -17,6 +17,9 @@ export interface Endpoints {
   readonly remotePort: number;
 }
 
+/** How far the ISS of a reopened connection is ahead of the old one: more than a window without scale. */
+const REOPENING_STEP = 65_537;
+
 /** RFC 9293 3.10.1, active OPEN: a SYN is due, the state is SYN-SENT. The caller enters it into the socket set. */
 export function openActive(context: SocketContext, ends: Endpoints, path: Path, index: number): Tcb {
   const tcb = open(context, ends, path, index);
@@ -28,13 +31,18 @@ export function openActive(context: SocketContext, ends: Endpoints, path: Path, 
   return tcb;
 }
 
-/** RFC 9293 3.10.7.2, third: a SYN for a listener. A SYN-ACK is due, the state is SYN-RECEIVED. */
+/**
+ * RFC 9293 3.10.7.2, third: a SYN for a listener. A SYN-ACK is due, the state is SYN-RECEIVED.
+ *
+ * @param previous the connection in TIME-WAIT whose place it takes, or `null`
+ */
 export function openPassive(
   context: SocketContext,
   seg: TcpSegment,
   path: Path,
   index: number,
   listen: ListenQueue,
+  previous: Tcb | null,
 ): Tcb {
   const ends = {
     local: cloneAddress(seg.destination),
@@ -43,6 +51,9 @@ export function openPassive(
     remotePort: seg.sourcePort,
   };
   const tcb = open(context, ends, path, index);
+  // RFC 9293 3.6.1, MAY-2: the new ISS is beyond all that the connection in TIME-WAIT has sent.
+  if (previous !== null && seqLeq(tcb.iss, previous.sndNxt))
+    setIss(tcb, seqAdd(previous.sndNxt, REOPENING_STEP));
   tcb.state = SYN_RECEIVED;
   tcb.irs = seg.seq;
   tcb.rcvNxt = seqAdd(seg.seq, 1);
@@ -64,11 +75,15 @@ function open(context: SocketContext, ends: Endpoints, path: Path, index: number
   tcb.remotePort = ends.remotePort;
   tcb.ready = path.ready;
   tcb.rcvMss = path.mtu - headerBytes(ends.remote.family);
-  tcb.iss = context.isn.next(ends.local, ends.localPort, ends.remote, ends.remotePort, context.now);
-  tcb.sndUna = tcb.iss;
-  tcb.sndNxt = tcb.iss;
+  setIss(tcb, context.isn.next(ends.local, ends.localPort, ends.remote, ends.remotePort, context.now));
   tcb.unackedSince = context.now;
   tcb.due = DUE_SYN;
   context.flows.add(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort, index);
   return tcb;
+}
+
+function setIss(tcb: Tcb, iss: number): void {
+  tcb.iss = iss;
+  tcb.sndUna = iss;
+  tcb.sndNxt = iss;
 }

@@ -104,7 +104,10 @@ export class TcpSocket {
   }
 
   set handler(handler: ((events: number) => void) | null) {
-    this.tcb.handler = handler;
+    const { tcb } = this;
+    tcb.handler = handler;
+    // What happened while nobody listened is told at the next poll.
+    if (tcb.events !== 0 && tcb.index !== -1) tcb.context.signalled.push(tcb.index);
   }
 
   /** Nagle's algorithm off (`true`) or on (RFC 9293 3.7.4). */

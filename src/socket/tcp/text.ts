@@ -41,12 +41,16 @@ function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number):
       return;
     }
   }
-  const stored = receiveBuffer.store(
-    receiveBuffer.length + distance,
-    bytes,
-    seg.payloadOffset,
-    seg.payloadLength,
-  );
+  const position = receiveBuffer.length + distance;
+  let stored = receiveBuffer.store(position, bytes, seg.payloadOffset, seg.payloadLength);
+  if (stored < seg.payloadLength && distance === 0 && outOfOrder.count > 0) {
+    // The pool is empty, and what fills the gap must not wait for pages that only it can free: the text behind the gap
+    // is given up. The peer sends again what was not acknowledged.
+    outOfOrder.clear();
+    receiveBuffer.discardAhead();
+    stats.tcpNoBuffer++;
+    stored = receiveBuffer.store(position, bytes, seg.payloadOffset, seg.payloadLength);
+  }
   if (stored < seg.payloadLength) {
     // The pool is empty. The peer sends again what is not acknowledged.
     stats.tcpNoBuffer++;

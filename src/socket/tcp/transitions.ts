@@ -105,6 +105,7 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   tcb.expireAt = NEVER;
   tcb.sendBuffer.clear();
   if (error !== null || tcb.receiveClosed) tcb.receiveBuffer.clear();
+  else tcb.receiveBuffer.discardAhead();
   tcb.outOfOrder.clear();
   context.flows.delete(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort);
   context.deadlines.set(tcb.index, NEVER);
