@@ -1,0 +1,77 @@
+/** The one place where C functions are looked up. */
+
+import { dlopen, FFIType, read } from "bun:ffi";
+import { StackError } from "../../src/errors.ts";
+
+const { i32, u32, u64, ptr, cstring } = FFIType;
+
+// `open`, `fcntl` and `ioctl` are variadic in C. Linux passes variadic arguments as it does fixed ones, on x64 and on
+// arm64; Apple's arm64 does not.
+const SYMBOLS = {
+  open: { args: [ptr, i32], returns: i32 },
+  close: { args: [i32], returns: i32 },
+  read: { args: [i32, ptr, u64], returns: i32 },
+  write: { args: [i32, ptr, u64], returns: i32 },
+  ioctl: { args: [i32, u64, ptr], returns: i32 },
+  fcntl: { args: [i32, i32, i32], returns: i32 },
+  poll: { args: [ptr, u64, i32], returns: i32 },
+  socket: { args: [i32, i32, i32], returns: i32 },
+  send: { args: [i32, ptr, u64, i32], returns: i32 },
+  recv: { args: [i32, ptr, u64, i32], returns: i32 },
+  if_nametoindex: { args: [ptr], returns: u32 },
+  strerror: { args: [i32], returns: cstring },
+  __errno_location: { args: [], returns: ptr },
+} as const;
+
+type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>;
+
+/** C functions as they are, and the error number of the one called last. */
+export type Libc = Omit<Library["symbols"], "__errno_location"> & {
+  /** Only right directly after the call that failed. */
+  errno(): number;
+};
+
+/** glibc, then musl (Alpine). */
+const LIBRARIES = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`];
+
+let loaded: Libc | null = null;
+
+/**
+ * The C library, looked up at the first call, so that importing a device costs nothing where there is none.
+ *
+ * @throws StackError `ENOTSUP` on other systems than Linux, and where no C library is found
+ */
+export function libc(): Libc {
+  if (loaded !== null) return loaded;
+  if (process.platform !== "linux") {
+    throw new StackError(
+      "ENOTSUP",
+      `This device needs Linux, and this is ${process.platform}; use memoryPair() or a device of your own.`,
+    );
+  }
+  let reason = "";
+  for (const name of LIBRARIES) {
+    let library: Library;
+    try {
+      library = dlopen(name, SYMBOLS);
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+      continue;
+    }
+    const { __errno_location, ...functions } = library.symbols;
+    // Each thread has one errno at a place of its own, and a module belongs to one thread.
+    const place = __errno_location();
+    if (place === null) continue;
+    loaded = { ...functions, errno: () => read.i32(place, 0) };
+    return loaded;
+  }
+  throw new StackError(
+    "ENOTSUP",
+    `No C library was found (tried ${LIBRARIES.join(" and ")}): ${reason}. Use glibc or musl on x64 or arm64, or memoryPair().`,
+  );
+}
+
+/** `text` as C wants it. */
+export function cString(text: string): Uint8Array {
+  return new TextEncoder().encode(`${text}\0`);
+}

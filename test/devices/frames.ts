@@ -1,0 +1,40 @@
+import { type Device, Frame } from "../../src/device.ts";
+import { StackError } from "../../src/errors.ts";
+
+/** Sends `bytes` as one frame; fails where the device is full. */
+export function send(device: Device, bytes: ArrayLike<number>): void {
+  const frame = device.transmit(bytes.length);
+  if (frame === null) throw new Error("the device is full");
+  frame.bytes.set(bytes, frame.offset);
+  device.commit(frame);
+}
+
+/** The next frame, copied, or `null`. */
+export function receiveBytes(device: Device): number[] | null {
+  const frame = new Frame(new Uint8Array(0));
+  if (!device.receive(frame)) return null;
+  return Array.from(frame.bytes.subarray(frame.offset, frame.offset + frame.length));
+}
+
+/** Every frame until there is none, copied. */
+export function receiveAll(device: Device): number[][] {
+  const frames: number[][] = [];
+  for (let bytes = receiveBytes(device); bytes !== null; bytes = receiveBytes(device)) frames.push(bytes);
+  return frames;
+}
+
+/** Waits until all that is deferred has run: microtasks and one turn of the event loop. */
+export function laterTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+}
+
+/** The StackError that `action` throws; fails where it throws none. */
+export function failure(action: () => unknown): StackError {
+  try {
+    action();
+  } catch (error) {
+    if (error instanceof StackError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+}
