@@ -1,0 +1,145 @@
+import { describe, expect, test } from "bun:test";
+import { randomBelow, seededRandom } from "../../src/random.ts";
+import { BufferPool, NO_PAGE, PAGE_SIZE } from "../../src/storage/buffer-pool.ts";
+import { StreamBuffer } from "../../src/storage/stream-buffer.ts";
+
+const bytes = (count: number, first = 0) =>
+  Uint8Array.from({ length: count }, (_, i) => (first + i * 7) & 0xff);
+
+function contents(buffer: StreamBuffer): Uint8Array {
+  const target = new Uint8Array(buffer.length);
+  buffer.copyTo(0, target, 0, buffer.length);
+  return target;
+}
+
+describe("BufferPool", () => {
+  test("lends each page once, and the one given back last first", () => {
+    const pool = new BufferPool(3 * PAGE_SIZE);
+    const pages = [pool.take(), pool.take(), pool.take()];
+    expect(new Set(pages).size).toBe(3);
+    expect(pool.take()).toBe(NO_PAGE);
+    pool.give(pages[1]);
+    expect(pool.freePages).toBe(1);
+    expect(pool.take()).toBe(pages[1]);
+  });
+
+  test("has one page at least", () => {
+    expect(new BufferPool(1).pageCount).toBe(1);
+  });
+});
+
+describe("StreamBuffer", () => {
+  test("an empty buffer holds no page", () => {
+    const pool = new BufferPool(8 * PAGE_SIZE);
+    const buffer = new StreamBuffer(pool, 4 * PAGE_SIZE);
+    expect(pool.freePages).toBe(8);
+    buffer.append(bytes(10), 0, 10);
+    expect(pool.freePages).toBe(7);
+    buffer.drop(10);
+    expect(pool.freePages).toBe(8);
+  });
+
+  test("takes no more than its limit", () => {
+    const buffer = new StreamBuffer(new BufferPool(8 * PAGE_SIZE), 100);
+    expect(buffer.append(bytes(150), 0, 150)).toBe(100);
+    expect(buffer.append(bytes(1), 0, 1)).toBe(0);
+    expect(contents(buffer)).toEqual(bytes(100));
+  });
+
+  test("takes what the pool has pages for", () => {
+    const buffer = new StreamBuffer(new BufferPool(PAGE_SIZE), 4 * PAGE_SIZE);
+    expect(buffer.append(bytes(2 * PAGE_SIZE), 0, 2 * PAGE_SIZE)).toBe(PAGE_SIZE);
+    expect(contents(buffer)).toEqual(bytes(PAGE_SIZE));
+  });
+
+  test("a full buffer whose head is inside a page survives dropping that page", () => {
+    const limit = 2 * PAGE_SIZE;
+    const buffer = new StreamBuffer(new BufferPool(8 * PAGE_SIZE), limit);
+    buffer.append(bytes(PAGE_SIZE), 0, PAGE_SIZE);
+    buffer.drop(PAGE_SIZE - 5);
+    const rest = bytes(limit - 5, 99);
+    expect(buffer.append(rest, 0, rest.length)).toBe(limit - 5);
+    buffer.drop(5);
+    expect(contents(buffer)).toEqual(rest);
+  });
+
+  test("text stored ahead of a gap is where it belongs when the gap closes", () => {
+    const pool = new BufferPool(8 * PAGE_SIZE);
+    const buffer = new StreamBuffer(pool, 4 * PAGE_SIZE);
+    const all = bytes(PAGE_SIZE + 300);
+    buffer.append(all, 0, 50);
+    buffer.store(200, all, 200, PAGE_SIZE + 100);
+    expect(buffer.length).toBe(50);
+    buffer.drop(50);
+    expect(pool.freePages).toBe(6);
+    buffer.store(0, all, 50, 150);
+    buffer.advance(all.length - 50);
+    expect(contents(buffer)).toEqual(all.subarray(50));
+    buffer.drop(buffer.length);
+    expect(pool.freePages).toBe(8);
+  });
+
+  test("clear gives back pages that only hold text ahead of a gap", () => {
+    const pool = new BufferPool(8 * PAGE_SIZE);
+    const buffer = new StreamBuffer(pool, 4 * PAGE_SIZE);
+    buffer.store(3 * PAGE_SIZE, bytes(10), 0, 10);
+    expect(pool.freePages).toBe(7);
+    buffer.clear();
+    expect(pool.freePages).toBe(8);
+  });
+
+  test("discardAhead keeps what is in order, wherever it lies in the ring", () => {
+    const pool = new BufferPool(16 * PAGE_SIZE);
+    const limit = 4 * PAGE_SIZE;
+    for (const start of [0, 10, PAGE_SIZE, 3 * PAGE_SIZE + 5, 4 * PAGE_SIZE + 9]) {
+      const buffer = new StreamBuffer(pool, limit);
+      for (let moved = 0; moved < start; moved += PAGE_SIZE) {
+        buffer.append(bytes(PAGE_SIZE + 1), 0, Math.min(PAGE_SIZE, start - moved) + 1);
+        buffer.drop(Math.min(PAGE_SIZE, start - moved));
+      }
+      if (buffer.length === 0) buffer.append(bytes(1), 0, 1);
+      buffer.drop(buffer.length - 1);
+      const text = bytes(PAGE_SIZE, 3);
+      buffer.append(text, 0, text.length);
+      buffer.store(3 * PAGE_SIZE, bytes(50), 0, 50);
+      buffer.discardAhead();
+      expect(contents(buffer).subarray(1)).toEqual(text);
+      expect(pool.pageCount - pool.freePages).toBeLessThanOrEqual(3);
+      buffer.drop(buffer.length);
+      expect(pool.freePages).toBe(pool.pageCount);
+    }
+    const empty = new StreamBuffer(pool, limit);
+    empty.store(PAGE_SIZE, bytes(5), 0, 5);
+    empty.discardAhead();
+    expect(pool.freePages).toBe(pool.pageCount);
+  });
+
+  test("behaves like an array under random appends, reads and drops", () => {
+    const random = seededRandom(1);
+    const pool = new BufferPool(6 * PAGE_SIZE);
+    const buffer = new StreamBuffer(pool, 3 * PAGE_SIZE + 77);
+    let model = new Uint8Array(0);
+    for (let step = 0; step < 3_000; step++) {
+      const size = randomBelow(random, step % 3 === 0 ? 40_000 : 2_000);
+      if (random.next() & 1) {
+        const chunk = bytes(size, step);
+        const taken = buffer.append(chunk, 0, size);
+        expect(taken).toBe(Math.min(size, buffer.limit - model.length));
+        const grown = new Uint8Array(model.length + taken);
+        grown.set(model);
+        grown.set(chunk.subarray(0, taken), model.length);
+        model = grown;
+      } else {
+        const count = Math.min(size, model.length);
+        buffer.drop(count);
+        model = model.slice(count);
+      }
+      if (buffer.length !== model.length)
+        throw new Error(`length ${buffer.length}, not ${model.length}, at ${step}`);
+      if (step % 10 === 0 && Buffer.compare(contents(buffer), model) !== 0)
+        throw new Error(`contents differ at ${step}`);
+    }
+    buffer.drop(buffer.length);
+    expect(pool.freePages).toBe(6);
+  });
+});
