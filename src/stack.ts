@@ -51,12 +51,10 @@ const ROUNDS = 8;
  * ```ts
  * const stack = new Stack();
  * stack.addInterface({ device, addresses: ["192.168.69.1/24"] });
- * const listener = stack.sockets.listen({ port: 7 });
- * for (;;) {
- *   while (stack.poll(performance.now())) {}
- *   listener.accept()?.write(greeting);
- *   device.wait(stack.nextDeadline(performance.now()) - performance.now());
- * }
+ * stack.sockets.connect({ address: "192.168.69.2", port: 7 });
+ * const now = 10;
+ * while (stack.poll(now));
+ * stack.nextDeadline(now); // 1_010; the SYN is sent again after a second without an answer
  * ```
  */
 export class Stack {
