@@ -19,8 +19,9 @@ import { openActive, openPassive } from "./tcp/open.ts";
 import { seqGt } from "./tcp/seq.ts";
 import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
+import { acknowledgeNow } from "./tcp/text.ts";
 import { runTimers } from "./tcp/timers.ts";
-import { enterClosed, ready, signal } from "./tcp/transitions.ts";
+import { enterClosed, signal } from "./tcp/transitions.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
 import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
 
@@ -253,7 +254,7 @@ export class SocketSet {
       const tcb = this.sockets[starved.shift()];
       if (!(tcb instanceof Tcb) || tcb.state === CLOSED) continue;
       // Whoever does not get enough now comes back to the queue: a window by looking at it, a write by trying.
-      if (needsWindowUpdate(tcb)) ready(tcb);
+      if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
       if (!tcb.writeBlocked || tcb.sendBuffer.length === tcb.sendBuffer.limit) continue;
       if (pool.freePages === 0) {
         starved.push(tcb.index);

@@ -3,17 +3,7 @@ import { GO_ON, onHandshakeAcked, processAck, STOP_AND_RESET, setSendWindow } fr
 import { challengeAck } from "./challenge.ts";
 import { adoptSynOptions } from "./options.ts";
 import { seqAdd, seqDiff, seqGt, seqLeq, seqLt } from "./seq.ts";
-import {
-  CLOSED,
-  CLOSING,
-  DUE_ACK,
-  DUE_SYN,
-  LAST_ACK,
-  SYN_RECEIVED,
-  SYN_SENT,
-  type Tcb,
-  TIME_WAIT,
-} from "./tcb.ts";
+import { CLOSED, CLOSING, DUE_SYN, LAST_ACK, SYN_RECEIVED, SYN_SENT, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { acknowledgeNow, processTextAndFin } from "./text.ts";
 import { schedule } from "./timers.ts";
 import { enterClosed, enterTimeWait, ready } from "./transitions.ts";
@@ -104,8 +94,8 @@ function beforeSynReceived(tcb: Tcb, seg: TcpSegment): boolean {
   }
   stripSyn(seg);
   seg.window >>= tcb.sndWindShift; // A SYN's window is not scaled.
-  tcb.due |= DUE_ACK;
-  ready(tcb);
+  // RFC 9293 3.5.2, group 2: any other ACK gets a reset, and nothing else.
+  if (seg.ack === tcb.sndNxt) acknowledgeNow(tcb);
   return true;
 }
 

@@ -17,7 +17,7 @@ import {
   type Tcb,
 } from "./tcb.ts";
 import { schedule } from "./timers.ts";
-import { needsWindowUpdate, takeWindowField } from "./window.ts";
+import { takeWindowField } from "./window.ts";
 
 /**
  * Decides what a connection sends next: RFC 9293 3.8.6.2.1 (silly-window avoidance), 3.7.4 (Nagle), 3.8.6.1 (probes).
@@ -39,7 +39,7 @@ export function nextSegment(tcb: Tcb, seg: TcpSegment, now: number): boolean {
     if (takeNewText(tcb, seg, now)) return true;
     if (tcb.due & DUE_KEEP_ALIVE) return takeKeepAlive(tcb, seg);
   }
-  if (tcb.due & DUE_ACK || needsWindowUpdate(tcb)) return takeAck(tcb, seg);
+  if (tcb.due & DUE_ACK) return takeAck(tcb, seg);
   return false;
 }
 

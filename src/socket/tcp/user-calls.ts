@@ -9,6 +9,7 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
+import { acknowledgeNow } from "./text.ts";
 import { expireIn, schedule } from "./timers.ts";
 import { abandon, enterAfterOurClose, enterClosed, ready } from "./transitions.ts";
 import { needsWindowUpdate } from "./window.ts";
@@ -87,7 +88,7 @@ export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: nu
   if (count > 0) {
     buffer.copyTo(0, target, offset, count);
     buffer.drop(count);
-    if (needsWindowUpdate(tcb)) ready(tcb);
+    if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
     return count;
   }
   if (buffer.length > 0) return 0;
@@ -137,7 +138,9 @@ export function close(tcb: Tcb): void {
 /** RFC 9293 3.10.5, ABORT: a reset instead of an orderly end. */
 export function abort(tcb: Tcb): void {
   tcb.receiveClosed = true;
-  abandon(tcb, "ECONNABORTED");
+  // "CLOSING, LAST-ACK, TIME-WAIT: respond with ok and delete the TCB": both sides have said their last word.
+  if (tcb.finSent && tcb.finReceived) enterClosed(tcb, "ECONNABORTED");
+  else abandon(tcb, "ECONNABORTED");
   tcb.receiveBuffer.clear();
 }
 

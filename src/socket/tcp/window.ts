@@ -35,7 +35,7 @@ export function takeWindowField(tcb: Tcb, shift: number): number {
 }
 
 /**
- * Is the window worth a segment of its own, now that the program has read? At once where the peer may be waiting for
+ * Is the window worth a segment of its own, now that the program has read, or the pool has pages again? At once where the peer may be waiting for
  * it; else not before a good part of the buffer has become free, since every update costs the peer work.
  */
 export function needsWindowUpdate(tcb: Tcb): boolean {
