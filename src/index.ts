@@ -1,6 +1,12 @@
 export type { Capabilities, Device, Medium } from "./device.ts";
 export { Frame } from "./device.ts";
 export { type ErrorCode, StackError } from "./errors.ts";
+export type { HostConnectOptions } from "./host/connect.ts";
+export type { CloseOptions, Connection } from "./host/connection.ts";
+export { type Host, type HostCloseOptions, type HostOptions, open } from "./host/host.ts";
+export type { HostListenOptions, Listener } from "./host/listener.ts";
+export type { WaitOptions } from "./host/pending.ts";
+export type { Datagram, HostUdpOptions, UdpDestination, UdpEndpoint } from "./host/udp.ts";
 export { type Random, seededRandom, systemRandom } from "./random.ts";
 export {
   ACCEPTABLE,

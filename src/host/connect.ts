@@ -1,0 +1,70 @@
+import { StackError } from "../errors.ts";
+import { CLOSED_EVENT, CONNECTED } from "../socket/events.ts";
+import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
+import { parseAddress } from "../wire/ip-address.ts";
+import { Pending, type WaitOptions } from "./pending.ts";
+
+/** What `Host.connect` takes. */
+export interface HostConnectOptions extends WaitOptions {
+  /** An IP address as text. */
+  readonly address: string;
+  readonly port: number;
+  /** One of the host's addresses; that of the interface which leads there unless told. */
+  readonly localAddress?: string | undefined;
+  /** 1 .. 65,535; one chosen by RFC 6056 unless told. */
+  readonly localPort?: number | undefined;
+  /** Nagle's algorithm off from the start (RFC 9293 3.7.4). */
+  readonly noDelay?: boolean | undefined;
+}
+
+/** A handshake under way. */
+export class Attempt {
+  private readonly pending = new Pending<null, TcpSocket>(null);
+  private readonly socket: TcpSocket;
+
+  constructor(socket: TcpSocket, options: WaitOptions) {
+    this.socket = socket;
+    // Runs within `poll`.
+    socket.handler = (events) => {
+      if (events & CONNECTED) this.end(null);
+      else if (events & CLOSED_EVENT) this.end(socket.error ?? canceled());
+    };
+    this.pending.limit(options, "connect", (reason) => this.giveUp(reason));
+  }
+
+  /** Resolves with the socket when the handshake is complete. */
+  get done(): Promise<TcpSocket> {
+    return this.pending.promise;
+  }
+
+  /** Ends the attempt. */
+  giveUp(reason: unknown = canceled()): void {
+    this.end(reason);
+    this.socket.abort();
+  }
+
+  private end(reason: unknown): void {
+    this.socket.handler = null;
+    if (reason === null) this.pending.resolve(this.socket);
+    else this.pending.reject(reason);
+  }
+}
+
+function canceled(): StackError {
+  return new StackError("ECANCELED", "the host was closed while the connection was being opened");
+}
+
+/**
+ * Refuses what is no address with a sentence of its own where it looks like a name.
+ *
+ * @throws StackError EINVAL
+ */
+export function checkConnectAddress(address: string): void {
+  if (/[g-z]/i.test(address) && !address.includes(":")) {
+    throw new StackError(
+      "EINVAL",
+      `"${address}" looks like a name, and names are not looked up yet: give an IP address, such as 192.168.69.100`,
+    );
+  }
+  parseAddress(address);
+}

@@ -1,0 +1,147 @@
+import { StackError } from "../errors.ts";
+import { LONGEST_TIMER_MS } from "./runtime.ts";
+
+/** How long to wait for something. */
+export interface WaitOptions {
+  /** Ends the wait: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Ends the wait after this many ms: the promise rejects with ETIMEDOUT. For ever unless told. */
+  readonly timeout?: number | undefined;
+}
+
+/** One call that waits, with what it is to do when its turn comes. */
+export class Pending<Job, Result> {
+  readonly job: Job;
+  readonly promise: Promise<Result>;
+  private readonly resolvers: PromiseWithResolvers<Result>;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private signal: AbortSignal | undefined;
+  private onAbort: (() => void) | undefined;
+
+  constructor(job: Job) {
+    this.job = job;
+    this.resolvers = Promise.withResolvers<Result>();
+    this.promise = this.resolvers.promise;
+  }
+
+  /** Starts the clock and listens to the signal; `giveUp` is called with the reason of whichever comes first. */
+  limit(options: WaitOptions, what: string, giveUp: (reason: unknown) => void): void {
+    const { signal, timeout } = options;
+    if (timeout !== undefined && timeout !== Number.POSITIVE_INFINITY) {
+      this.timer = setTimeout(
+        () => giveUp(new StackError("ETIMEDOUT", `${what} timed out after ${timeout} ms`)),
+        Math.min(timeout, LONGEST_TIMER_MS),
+      );
+    }
+    if (signal !== undefined) {
+      this.signal = signal;
+      this.onAbort = () => giveUp(signal.reason);
+      signal.addEventListener("abort", this.onAbort);
+    }
+  }
+
+  resolve(result: Result): void {
+    this.unlimit();
+    this.resolvers.resolve(result);
+  }
+
+  reject(reason: unknown): void {
+    this.unlimit();
+    this.resolvers.reject(reason);
+  }
+
+  private unlimit(): void {
+    clearTimeout(this.timer);
+    if (this.onAbort !== undefined) this.signal?.removeEventListener("abort", this.onAbort);
+    this.signal = undefined;
+    this.onAbort = undefined;
+  }
+}
+
+/** Calls that wait for the same thing, first come, first served. */
+export class PendingQueue<Job, Result> {
+  private readonly waiting = new Set<Pending<Job, Result>>();
+  private readonly what: string;
+
+  /** @param what the call's name in error messages */
+  constructor(what: string) {
+    this.what = what;
+  }
+
+  get isEmpty(): boolean {
+    return this.waiting.size === 0;
+  }
+
+  /** The call that waits longest, or `null`. */
+  get first(): Pending<Job, Result> | null {
+    for (const pending of this.waiting) return pending;
+    return null;
+  }
+
+  /** Queues a call. `onGiveUp` runs when its time is over or its signal aborts. */
+  wait(job: Job, options: WaitOptions | undefined, onGiveUp?: () => void): Promise<Result> {
+    const pending = new Pending<Job, Result>(job);
+    this.waiting.add(pending);
+    if (options !== undefined) {
+      pending.limit(options, this.what, (reason) => {
+        this.waiting.delete(pending);
+        pending.reject(reason);
+        onGiveUp?.();
+      });
+    }
+    return pending.promise;
+  }
+
+  /** Ends the first call well. */
+  resolveFirst(result: Result): void {
+    const { first } = this;
+    if (first === null) return;
+    this.waiting.delete(first);
+    first.resolve(result);
+  }
+
+  /** Ends the first call with `reason`. */
+  rejectFirst(reason: unknown): void {
+    const { first } = this;
+    if (first === null) return;
+    this.waiting.delete(first);
+    first.reject(reason);
+  }
+
+  /** Ends all calls with `reason`. */
+  rejectAll(reason: unknown): void {
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    for (const pending of waiting) pending.reject(reason);
+  }
+}
+
+/**
+ * Throws at once what is wrong with the options, or the reason of a signal that has been aborted already.
+ *
+ * @throws StackError EINVAL
+ */
+export function checkWait(options: WaitOptions | undefined): void {
+  if (options === undefined) return;
+  const { signal, timeout } = options;
+  if (timeout !== undefined && !(timeout >= 0)) {
+    throw new StackError("EINVAL", `timeout is a time in ms, 0 or more, and not ${timeout}`);
+  }
+  signal?.throwIfAborted();
+}
+
+/** A promise whose rejection is not reported when nobody looks at it, because the error shows elsewhere, too. */
+export function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(ignore);
+  return promise;
+}
+
+/** Calls `abort` when the signal does, now if it has; returns what takes the call back. */
+export function onAbort(signal: AbortSignal | undefined, abort: () => void): () => void {
+  if (signal === undefined) return ignore;
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+  return () => signal.removeEventListener("abort", abort);
+}
+
+function ignore(): void {}
