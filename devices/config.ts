@@ -45,6 +45,8 @@ export interface OpenedConfig {
   readonly addresses: readonly string[];
   readonly gateway?: string;
   readonly mtu: number;
+  /** The interface's name as the kernel knows it; `null` for a device that has none. */
+  readonly name: string | null;
 }
 
 /** One setting, and where it was found: `tun.toml: device.mtu` or `--mtu`. */
@@ -334,11 +336,16 @@ export function openConfig(config: Config): OpenedConfig {
   const { type, mtu, capture: path } = config.device;
   let device: Device;
   let peer: Device | null = null;
+  let name: string | null = null;
   if (type === "memory") {
     [device, peer] = memoryPair({ mtu });
   } else {
-    const { name, hostAddress } = config.device;
-    device = openTun({ mtu, ...withoutMissing({ name, hostAddress }) });
+    const tun = openTun({
+      mtu,
+      ...withoutMissing({ name: config.device.name, hostAddress: config.device.hostAddress }),
+    });
+    device = tun;
+    name = tun.name;
   }
   if (path !== undefined) {
     try {
@@ -348,5 +355,5 @@ export function openConfig(config: Config): OpenedConfig {
       throw error;
     }
   }
-  return { device, peer, mtu, ...config.interface };
+  return { device, peer, mtu, name, ...config.interface };
 }

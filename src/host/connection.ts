@@ -154,7 +154,6 @@ export class Connection implements AsyncDisposable {
    * @param initialDelay ms of silence before the first question; by default that of the stack's settings
    */
   setKeepAlive(enable = true, initialDelay = 0): void {
-    this.pump.updateTime();
     this.socket.setKeepAlive(enable ? initialDelay || this.settings.keepAliveIdleMs : 0);
     this.pump.wake();
   }
@@ -374,7 +373,6 @@ export class Connection implements AsyncDisposable {
     // A failure shows in `error`; here it only means that there is nothing left to wait for.
     await this.delivered.promise.catch(() => {});
     clearInterval(stalled);
-    this.pump.updateTime();
     if (this.discarded > 0 && !this.isOver) this.socket.abort();
     else this.socket.close();
     this.pump.wake();

@@ -110,7 +110,6 @@ export class Host implements AsyncDisposable {
     checkWait(options);
     checkConnectAddress(options.address);
     const { address, port, localAddress, localPort, noDelay } = options;
-    this.pump.updateTime();
     const socket = this.stack.sockets.connect({
       address,
       port,

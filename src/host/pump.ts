@@ -40,11 +40,6 @@ export class Pump {
     defer(this.run);
   }
 
-  /** Tells the stack the time before a call into it that starts a timer: polls may have been long ago. */
-  updateTime(): void {
-    this.stack.sockets.context.now = clock();
-  }
-
   /** Whether the pump keeps the process running. */
   setRef(ref: boolean): void {
     this.alarm.setRef(ref);

@@ -273,7 +273,7 @@ describe("openConfig", () => {
     const path = join(directory, "memory.pcap");
     const config = parseConfig({ device: { type: "memory", mtu: 600, capture: path } }, "x");
     const { device, peer, ...others } = openConfig(config);
-    expect(others).toEqual({ addresses: ["192.168.69.1/24"], mtu: 600 });
+    expect(others).toEqual({ addresses: ["192.168.69.1/24"], mtu: 600, name: null });
     expect(device.capabilities.mtu).toBe(600);
     send(peer!, [1, 2]);
     expect(receiveAll(device)).toEqual([[1, 2]]);
@@ -295,6 +295,7 @@ describe("openConfig", () => {
       const device = { name: "wire0", mtu: 1300, "host-address": "192.168.69.9/24" };
       const opened = ns.inside(() => openConfig(parseConfig({ device }, "x")));
       expect(opened.peer).toBeNull();
+      expect(opened.name).toBe("wire0");
       expect(await ns.ok(["ip", "address", "show", "dev", "wire0"])).toMatch(
         /mtu 1300[\s\S]*192\.168\.69\.9\/24/,
       );
