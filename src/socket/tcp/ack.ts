@@ -1,12 +1,12 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
-import { ACK, FIN, SYN, type TcpSegment } from "../../wire/tcp.ts";
+import { ACK, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { WRITABLE } from "../events.ts";
 import { challengeAck } from "./challenge.ts";
 import { onNewDataAcked } from "./congestion.ts";
 import { onAckInRecovery, onDuplicateAck } from "./recovery.ts";
 import { onRttSample } from "./rto.ts";
 import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
-import { CLOSED, flightSize, SYN_RECEIVED, type Tcb, TIME_WAIT } from "./tcb.ts";
+import { CLOSED, DUE_PROBE, flightSize, SYN_RECEIVED, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";
 import { enterEstablished, onOurFinAcked, ready, signal } from "./transitions.ts";
 
@@ -19,8 +19,12 @@ export const GO_ON = 2;
 
 export type AckVerdict = typeof STOP | typeof STOP_AND_RESET | typeof GO_ON;
 
-/** RFC 9293 3.10.7.4, fifth: check the ACK field. */
-export function processAck(tcb: Tcb, seg: TcpSegment, now: number): AckVerdict {
+/**
+ * RFC 9293 3.10.7.4, fifth: check the ACK field.
+ *
+ * @param isBare the segment came without text and FIN, also without any that the receive window has cut off
+ */
+export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: number): AckVerdict {
   if (!(seg.flags & ACK)) return STOP;
   if (tcb.state === SYN_RECEIVED) {
     if (seqLeq(seg.ack, tcb.sndUna) || seqGt(seg.ack, tcb.sndNxt)) return STOP_AND_RESET;
@@ -41,7 +45,7 @@ export function processAck(tcb: Tcb, seg: TcpSegment, now: number): AckVerdict {
   if (tcb.state === TIME_WAIT) return GO_ON;
   const acked = seqDiff(seg.ack, tcb.sndUna);
   if (acked > 0) onAcked(tcb, seg.ack, acked, now);
-  else if (acked === 0 && isDuplicate(tcb, seg)) onDuplicate(tcb);
+  else if (acked === 0 && isBare && isDuplicate(tcb, seg)) onDuplicate(tcb);
   if (acked >= 0) updateSendWindow(tcb, seg, now);
   // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
   if (tcb.finSent && tcb.sndUna === tcb.sndNxt) onOurFinAcked(tcb, now);
@@ -85,6 +89,7 @@ function onAcked(tcb: Tcb, ack: number, acked: number, now: number): void {
   tcb.backoff = 0;
   tcb.probeBackoff = 0;
   tcb.unackedSince = now;
+  tcb.softError = null; // The path works again.
   let restartTimer = true;
   if (tcb.inRecovery) {
     restartTimer = onAckInRecovery(tcb, acked);
@@ -108,15 +113,9 @@ function measureRtt(tcb: Tcb, ack: number, now: number): void {
   onRttSample(tcb, now - tcb.rttStart);
 }
 
-/** RFC 5681 2, definition of DUPLICATE ACKNOWLEDGMENT; the caller knows that the ACK equals SND.UNA. */
+/** RFC 5681 2, DUPLICATE ACKNOWLEDGMENT; the caller knows that it is bare (b, c) and equals SND.UNA (d). */
 function isDuplicate(tcb: Tcb, seg: TcpSegment): boolean {
-  return (
-    seg.payloadLength === 0 &&
-    (seg.flags & (SYN | FIN)) === 0 &&
-    flightSize(tcb) > 0 &&
-    !tcb.probing &&
-    scaledWindow(tcb, seg) === tcb.sndWnd
-  );
+  return flightSize(tcb) > 0 && !tcb.probing && scaledWindow(tcb, seg) === tcb.sndWnd;
 }
 
 function onDuplicate(tcb: Tcb): void {
@@ -141,6 +140,7 @@ function endProbing(tcb: Tcb): void {
   tcb.probing = false;
   tcb.probeBackoff = 0;
   tcb.persistAt = NEVER;
+  tcb.due &= ~DUE_PROBE;
   tcb.rtxNxt = tcb.sndUna;
   tcb.rtxEnd = tcb.sndNxt;
 }

@@ -1,3 +1,4 @@
+import { seqGt } from "./seq.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
 
 /** RFC 5681: slow start, congestion avoidance, and the windows after loss. */
@@ -19,8 +20,9 @@ export function onNewDataAcked(tcb: Tcb, acked: number): void {
   // A window that is not used up proves nothing about the path (RFC 7661 4.2).
   if (!tcb.cwndLimited) return;
   if (tcb.cwnd < tcb.ssthresh) {
-    // Equation 2, with RFC 3465's limit of two segments: the peer may acknowledge many segments at once.
-    tcb.cwnd += Math.min(acked, 2 * tcb.mss);
+    // Equation 2, with RFC 3465's limit of two segments: the peer may acknowledge many segments at once. But of one
+    // after a timeout: then an ACK may be for what had arrived long before (RFC 3465 2.3).
+    tcb.cwnd += Math.min(acked, seqGt(tcb.sndUna, tcb.recover) ? 2 * tcb.mss : tcb.mss);
     return;
   }
   // RFC 3465 2.1: one segment a window's worth of acknowledged bytes.
@@ -31,15 +33,15 @@ export function onNewDataAcked(tcb: Tcb, acked: number): void {
   }
 }
 
-/** RFC 5681 equation 4. */
-export function reduceSsthresh(tcb: Tcb): void {
-  tcb.ssthresh = Math.max(flightSize(tcb) >> 1, 2 * tcb.mss);
+/** RFC 5681 equation 4, for `flight` bytes under way. */
+export function reduceSsthresh(tcb: Tcb, flight: number): void {
+  tcb.ssthresh = Math.max(flight >> 1, 2 * tcb.mss);
 }
 
 /** RFC 5681 3.1: the loss window. The caller has counted this timeout in `backoff`. */
 export function onRetransmissionTimeout(tcb: Tcb): void {
   // A segment that times out again says nothing new: ssthresh is held.
-  if (tcb.backoff === 1) reduceSsthresh(tcb);
+  if (tcb.backoff === 1) reduceSsthresh(tcb, flightSize(tcb));
   tcb.cwnd = tcb.mss;
   tcb.cwndLimited = true; // What is sent again waits for it.
   tcb.bytesAcked = 0;

@@ -33,9 +33,10 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
     onSynInConnection(tcb, now);
     return false;
   }
+  const isBare = tcpSequenceLength(seg) === 0;
   trimToWindow(tcb, seg);
   // Fifth: the ACK field.
-  const verdict = processAck(tcb, seg, now);
+  const verdict = processAck(tcb, seg, isBare, now);
   if (verdict !== GO_ON) return verdict === STOP_AND_RESET;
   onHeard(tcb, now);
   // Sixth to eighth: URG, text and FIN.
@@ -119,6 +120,7 @@ function isAcceptable(tcb: Tcb, seg: TcpSegment): boolean {
 function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
   tcb.context.stats.tcpUnacceptable++;
   if (seg.flags & RST) return;
+  onHeard(tcb, now);
   if (tcb.state === TIME_WAIT && seg.flags & FIN) {
     enterTimeWait(tcb, now);
     schedule(tcb);

@@ -26,7 +26,7 @@ export function writeSynOptions(tcb: Tcb, seg: TcpSegment): void {
 export function adoptSynOptions(tcb: Tcb, seg: TcpSegment): void {
   const peerMss = seg.mss === 0 ? (tcb.remote.family === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6) : seg.mss;
   // Eff.snd.MSS: what the peer takes, and what fits our own MTU.
-  tcb.mss = Math.max(Math.min(peerMss, tcb.rcvMss), SMALLEST_MSS);
+  tcb.mss = Math.min(Math.max(peerMss, SMALLEST_MSS), tcb.rcvMss);
   if (seg.windowScale >= 0 && tcb.offersWindowScale) {
     tcb.sndWindShift = seg.windowScale;
     tcb.rcvWindShift = windowShiftFor(tcb.receiveBuffer.limit);

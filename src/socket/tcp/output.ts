@@ -17,7 +17,7 @@ import {
   type Tcb,
 } from "./tcb.ts";
 import { schedule } from "./timers.ts";
-import { takeWindowField } from "./window.ts";
+import { receiveWindow, takeWindowField } from "./window.ts";
 
 /**
  * Decides what a connection sends next: RFC 9293 3.8.6.2.1 (silly-window avoidance), 3.7.4 (Nagle), 3.8.6.1 (probes).
@@ -97,6 +97,12 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   const flight = flightSize(tcb);
   const unsent = tcb.sendBuffer.length - flight;
   if (unsent === 0) {
+    if (tcb.due & DUE_PROBE && flight > 0) {
+      // The last probe's byte was all there is: it is sent again as long as it is not acknowledged.
+      tcb.due &= ~DUE_PROBE;
+      takeProbe(tcb, seg, flight, 0, now);
+      return true;
+    }
     tcb.due &= ~DUE_PROBE;
     if (!tcb.finQueued) return false;
     sendNew(tcb, seg, flight, 0, true, now);
@@ -157,8 +163,9 @@ function takeProbe(tcb: Tcb, seg: TcpSegment, flight: number, length: number, no
 function takeKeepAlive(tcb: Tcb, seg: TcpSegment): boolean {
   tcb.due &= ~DUE_KEEP_ALIVE;
   tcb.context.stats.tcpKeepAlives++;
-  takeAck(tcb, seg);
-  seg.seq = seqAdd(tcb.sndNxt, -1);
+  // The peer drops it as unacceptable, ACK and window included: what it is owed of these stays owed.
+  header(tcb, seg, seqAdd(tcb.sndNxt, -1), ACK);
+  seg.window = receiveWindow(tcb) >> tcb.rcvWindShift;
   return true;
 }
 
@@ -172,6 +179,7 @@ function sendNew(
 ): void {
   if (position === 0) tcb.unackedSince = now;
   takeText(tcb, seg, tcb.sndNxt, position, length, withFin);
+  settleAck(tcb);
   const sequenceLength = length + (withFin ? 1 : 0);
   tcb.sndNxt = seqAdd(tcb.sndNxt, sequenceLength);
   tcb.rtxNxt = tcb.sndNxt;
@@ -185,6 +193,10 @@ function sendNew(
   startRetransmissionTimer(tcb, now);
 }
 
+/**
+ * Text that is sent again, and a probe, do not settle what the peer is owed: where it has that text already, or no room
+ * for it, it drops the segment with its ACK (RFC 9293 3.10.7.4, first).
+ */
 function takeText(
   tcb: Tcb,
   seg: TcpSegment,
@@ -193,8 +205,8 @@ function takeText(
   length: number,
   withFin: boolean,
 ): void {
-  takeAck(tcb, seg);
-  seg.seq = seq;
+  header(tcb, seg, seq, ACK);
+  seg.window = takeWindowField(tcb, tcb.rcvWindShift);
   seg.payloadOffset = position;
   seg.payloadLength = length;
   // RFC 9293 3.9.1.2: PSH marks the end of what the program has written so far.
@@ -202,14 +214,19 @@ function takeText(
   if (withFin) seg.flags |= FIN;
 }
 
-/** <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>; every segment from here on acknowledges what there is. */
+/** <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK> */
 function takeAck(tcb: Tcb, seg: TcpSegment): boolean {
+  header(tcb, seg, tcb.sndNxt, ACK);
+  seg.window = takeWindowField(tcb, tcb.rcvWindShift);
+  settleAck(tcb);
+  return true;
+}
+
+/** The segment being sent acknowledges all there is: no other one has to. */
+function settleAck(tcb: Tcb): void {
   tcb.due &= ~DUE_ACK;
   tcb.delayedAckAt = NEVER;
   tcb.bytesSinceAck = 0;
-  header(tcb, seg, tcb.sndNxt, ACK);
-  seg.window = takeWindowField(tcb, tcb.rcvWindShift);
-  return true;
 }
 
 function header(tcb: Tcb, seg: TcpSegment, seq: number, flags: number): void {

@@ -17,7 +17,8 @@ export function onDuplicateAck(tcb: Tcb): void {
   if (tcb.duplicateAcks !== DUPLICATE_THRESHOLD) return;
   // RFC 6582 3.2, step 2: the loss of this window is dealt with already.
   if (!seqGt(tcb.sndUna, tcb.recover)) return;
-  reduceSsthresh(tcb);
+  // RFC 5681 3.2, step 2: what limited transmit has sent beyond the window is not counted.
+  reduceSsthresh(tcb, Math.min(flightSize(tcb), tcb.cwnd));
   tcb.inRecovery = true;
   tcb.firstPartialAck = true;
   tcb.recover = tcb.sndNxt;

@@ -49,6 +49,7 @@ function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number):
     outOfOrder.clear();
     receiveBuffer.discardAhead();
     stats.tcpNoBuffer++;
+    acknowledgeNow(tcb);
     stored = receiveBuffer.store(position, bytes, seg.payloadOffset, seg.payloadLength);
   }
   if (stored < seg.payloadLength) {
@@ -68,6 +69,11 @@ function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number):
     advance = outOfOrder.takeFrom(stored);
     outOfOrder.shift(advance);
     // RFC 5681 4.2: text that fills a gap, wholly or in part, is acknowledged at once.
+    acknowledgeNow(tcb);
+  }
+  if (tcb.duplicateAcksDue > 0) {
+    // RFC 9293 MUST-59: what was to say "there is a gap here" would now come behind the ACK that moves on from it.
+    tcb.duplicateAcksDue = 0;
     acknowledgeNow(tcb);
   }
   receiveBuffer.advance(advance);
@@ -106,9 +112,10 @@ function receiveFin(tcb: Tcb, finSeq: number, now: number): void {
     return;
   }
   if (seqDiff(finSeq, tcb.rcvNxt) > 0) {
-    // Behind a gap: remembered, and reached when the gap is filled.
+    // Behind a gap: remembered, and reached when the gap is filled. The peer learns of the gap at once (RFC 5681 4.2).
     tcb.finPending = true;
     tcb.finSeq = finSeq;
+    acknowledgeNow(tcb);
     return;
   }
   tcb.finPending = false;

@@ -1,5 +1,5 @@
 import { PAGE_SHIFT } from "../../storage/buffer-pool.ts";
-import { seqAdd, seqDiff } from "./seq.ts";
+import { seqAdd, seqDiff, seqMax } from "./seq.ts";
 import { mayReceive, type Tcb } from "./tcb.ts";
 
 /** The receive window: RFC 9293 3.8.6, RFC 7323 2. */
@@ -23,20 +23,24 @@ export function receiveWindow(tcb: Tcb): number {
  * The window field of a segment about to be sent; moves the right edge that the peer is told.
  *
  * The field counts units of 2^shift bytes and is rounded up: rounding down would move the right edge back as RCV.NXT
- * moves on by other amounts (RFC 7323 2.4). `offerable` keeps the rounding free in the buffer.
+ * moves on by other amounts. Where the rounding would reach beyond the buffer it is rounded down after all: the edge
+ * told moves back by less than a unit, and the largest one ever told is honoured (RFC 7323 2.4).
  */
 export function takeWindowField(tcb: Tcb, shift: number): number {
   const current = receiveWindow(tcb);
   const wanted = offerable(tcb);
   const window = wanted - current >= smallestStep(tcb) ? wanted : current;
-  const field = Math.min((window + (1 << shift) - 1) >> shift, LARGEST_FIELD);
-  tcb.rcvAdv = seqAdd(tcb.rcvNxt, field << shift);
+  let field = Math.min((window + (1 << shift) - 1) >> shift, LARGEST_FIELD);
+  const room = tcb.receiveBuffer.limit - tcb.receiveBuffer.length;
+  if (field << shift > room) field = window >> shift;
+  tcb.rcvAdv = seqMax(tcb.rcvAdv, seqAdd(tcb.rcvNxt, field << shift));
   return field;
 }
 
 /**
- * Is the window worth a segment of its own, now that the program has read, or the pool has pages again? At once where the peer may be waiting for
- * it; else not before a good part of the buffer has become free, since every update costs the peer work.
+ * Is the window worth a segment of its own, now that the program has read, or the pool has pages again? At once where
+ * the peer may be waiting for it; else not before a good part of the buffer has become free, since every update costs
+ * the peer work.
  */
 export function needsWindowUpdate(tcb: Tcb): boolean {
   if (!mayReceive(tcb)) return false;
