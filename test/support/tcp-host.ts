@@ -1,0 +1,133 @@
+import type { Random } from "../../src/random.ts";
+import { seededRandom } from "../../src/random.ts";
+import type { TcpSettings } from "../../src/socket/tcp/settings.ts";
+import { STATE_NAMES, type Tcb, type TcpState } from "../../src/socket/tcp/tcb.ts";
+import { Stack } from "../../src/stack.ts";
+import { NEVER } from "../../src/storage/deadline-heap.ts";
+import { type IpAddress, parseAddress } from "../../src/wire/ip-address.ts";
+import { decode, type Emitted } from "./tcp-segment.ts";
+import { TestDevice } from "./test-device.ts";
+
+export const OUR_ADDRESS = "10.0.0.1";
+export const PEER_ADDRESS = "10.0.0.2";
+
+export interface HostOptions {
+  readonly tcp?: Partial<TcpSettings>;
+  readonly memory?: number;
+  readonly maxSockets?: number;
+  readonly mtu?: number;
+  readonly random?: Random;
+  /** Our initial sequence number. */
+  readonly iss?: number;
+}
+
+/** Where the clock of a host starts: no round number, so that whoever takes a time for a duration is found out. */
+const START = 777_000;
+/** Polls without end are a hang. */
+const MOST_POLLS = 10_000;
+const TRACED = 40;
+
+/** One stack on a test device, in a time that the test moves. */
+export class TestHost {
+  readonly stack: Stack;
+  readonly device: TestDevice;
+  readonly ours: IpAddress = parseAddress(OUR_ADDRESS);
+  readonly peers: IpAddress = parseAddress(PEER_ADDRESS);
+  /** Our next initial sequence number; the RFC's generator has tests of its own. */
+  iss: number;
+  /** What was sent and not yet looked at. */
+  readonly outbox: Emitted[] = [];
+  /** Called for every segment sent. */
+  onEmitted: (emitted: Emitted) => void = () => {};
+  private clock = START;
+  private epoch = START;
+  private readonly traced: string[] = [];
+
+  constructor(options: HostOptions = {}) {
+    const { tcp = {}, memory = 4 << 20, maxSockets = 64, mtu = 1_500, random = seededRandom(7) } = options;
+    this.stack = new Stack({ memory, maxSockets, random, tcp });
+    this.device = new TestDevice(mtu);
+    this.stack.addInterface({ device: this.device, addresses: [`${OUR_ADDRESS}/24`] });
+    this.iss = options.iss ?? 0;
+    Object.assign(this.stack.sockets.context.isn, { next: () => this.iss | 0 });
+    this.stack.poll(this.clock);
+  }
+
+  /** ms since the scenario began. */
+  get now(): number {
+    return this.clock - this.epoch;
+  }
+
+  /** From here on the time counts from 0. */
+  startClock(): void {
+    this.epoch = this.clock;
+    this.note("---");
+  }
+
+  sinceStart(at: number): number {
+    return at - this.epoch;
+  }
+
+  inject(...packets: Uint8Array[]): void {
+    this.device.inject(...packets);
+    this.run();
+  }
+
+  /** Polls until nothing moves any more. */
+  run(): void {
+    for (let polls = 0; ; polls++) {
+      if (polls === MOST_POLLS) this.fail("the stack wants to be polled again for ever");
+      const more = this.stack.poll(this.clock);
+      this.collect();
+      if (!more && this.stack.nextDeadline(this.clock) > this.clock) return;
+    }
+  }
+
+  /** Moves the time to `at` (ms since the scenario began), from deadline to deadline. */
+  moveTo(at: number, stop: () => boolean = () => false): void {
+    const until = this.epoch + at;
+    for (let steps = 0; !stop(); steps++) {
+      if (steps === MOST_POLLS) this.fail(`more than ${MOST_POLLS} deadlines until ${at} ms`);
+      const next = this.stack.nextDeadline(this.clock);
+      if (next > until) {
+        this.clock = until;
+        this.run();
+        return;
+      }
+      this.clock = next;
+      this.run();
+    }
+  }
+
+  /** The control block of a connection, or `null`. */
+  findTcb(localPort: number, peerPort: number): Tcb | null {
+    return this.stack.sockets.findTcb(this.ours, localPort, this.peers, peerPort);
+  }
+
+  stateOf(localPort: number, peerPort: number): TcpState {
+    return STATE_NAMES[this.findTcb(localPort, peerPort)?.state ?? 0];
+  }
+
+  /** Is nothing going to happen by itself? */
+  get isQuiet(): boolean {
+    return this.stack.nextDeadline(this.clock) === NEVER;
+  }
+
+  note(line: string): void {
+    this.traced.push(`${this.now.toFixed(1).padStart(10)} ${line}`);
+    if (this.traced.length > TRACED) this.traced.shift();
+  }
+
+  /** @throws Error with what has happened so far */
+  fail(what: string): never {
+    throw new Error(`${what}\n\nso far, in ms:\n${this.traced.join("\n")}`);
+  }
+
+  private collect(): void {
+    for (const bytes of this.device.take()) {
+      const emitted = decode(bytes, this.clock);
+      this.outbox.push(emitted);
+      this.onEmitted(emitted);
+    }
+  }
+}

@@ -1,0 +1,306 @@
+import { fault } from "../../devices/fault.ts";
+import { type Capabilities, type Device, Frame } from "../../src/device.ts";
+import { END_OF_STREAM, NEVER, Stack, type TcpListener, type TcpSocket } from "../../src/index.ts";
+import { type Random, randomBelow, seededRandom } from "../../src/random.ts";
+import type { TcpSettings } from "../../src/socket/tcp/settings.ts";
+
+/**
+ * Two stacks, a bad link, programs that read and write as they please, all from one seed. What must come out whatever
+ * happens: every byte, in order, in both directions; an end within bounded time; and nothing left behind.
+ */
+
+interface Clock {
+  now: number;
+}
+
+/** One end of a link with delay: what the other end has sent arrives when its time has come. */
+class DelayedDevice implements Device {
+  readonly capabilities: Capabilities;
+  other: DelayedDevice | null = null;
+  readonly arriving: { at: number; bytes: Uint8Array }[] = [];
+  private readonly clock: Clock;
+  private readonly delayMs: number;
+  private readonly queueLength: number;
+  private readonly lent: Frame;
+
+  constructor(clock: Clock, mtu: number, delayMs: number, queueLength: number) {
+    this.capabilities = { medium: "ip", mtu, checksumOffload: false, maxSuperSegment: 0 };
+    this.clock = clock;
+    this.delayMs = delayMs;
+    this.queueLength = queueLength;
+    this.lent = new Frame(new Uint8Array(mtu));
+  }
+
+  get nextArrival(): number {
+    return this.arriving.length === 0 ? NEVER : this.arriving[0].at;
+  }
+
+  receive(frame: Frame): boolean {
+    if (this.nextArrival > this.clock.now) return false;
+    const { bytes } = this.arriving.shift()!;
+    frame.bytes = bytes;
+    frame.offset = 0;
+    frame.length = bytes.length;
+    frame.checksumOffloaded = false;
+    return true;
+  }
+
+  transmit(length: number): Frame | null {
+    if (this.other!.arriving.length >= this.queueLength) return null;
+    this.lent.bytes.fill(0xa5);
+    this.lent.offset = 0;
+    this.lent.length = length;
+    return this.lent;
+  }
+
+  commit(frame: Frame): void {
+    const bytes = frame.bytes.slice(frame.offset, frame.offset + frame.length);
+    this.other!.arriving.push({ at: this.clock.now + this.delayMs, bytes });
+  }
+
+  onReadable(): void {}
+  onWritable(): void {}
+  close(): void {}
+}
+
+/** The program at one end of one connection: writes its stream, reads the other's, closes when both are through. */
+class Program {
+  done = false;
+  nextAct = 0;
+  private readonly random: Random;
+  private readonly name: string;
+  private readonly salt: number;
+  private readonly total: number;
+  private readonly chunk: number;
+  /** Mean time between two acts, in ms; 0: it acts when it is told of an event, and then does all it can. */
+  private readonly paceMs: number;
+  /** Closes its side when it has written all; else when the other has closed as well. */
+  halfCloses: boolean;
+  private readonly buffer: Uint8Array;
+  private written = 0;
+  private got = 0;
+  private finished = false;
+  private ended = false;
+  peer: Program | null = null;
+  private connection: TcpSocket | null = null;
+
+  constructor(name: string, salt: number, random: Random, most: number) {
+    this.name = name;
+    this.salt = salt;
+    this.random = random;
+    this.chunk = 1 + randomBelow(random, randomBelow(random, 3) === 0 ? 50 : 5_000);
+    this.total = randomBelow(random, 5) === 0 ? 0 : randomBelow(random, Math.min(most, this.chunk * 200));
+    this.paceMs = randomBelow(random, 3) === 0 ? 0 : randomBelow(random, 200);
+    this.halfCloses = randomBelow(random, 2) === 0;
+    this.buffer = new Uint8Array(8_192);
+  }
+
+  get socket(): TcpSocket | null {
+    return this.connection;
+  }
+
+  set socket(socket: TcpSocket | null) {
+    this.connection = socket;
+    if (socket === null) return;
+    socket.handler = () => {
+      if (this.paceMs === 0) this.nextAct = 0;
+    };
+  }
+
+  /** Reads and writes a little, or nothing for a while. */
+  act(now: number): void {
+    this.nextAct = this.paceMs === 0 ? NEVER : now + 1 + randomBelow(this.random, 2 * this.paceMs);
+    const { socket } = this;
+    if (socket === null || this.done || socket.state === "SYN_SENT" || socket.state === "SYN_RECEIVED")
+      return;
+    if (this.paceMs === 0) {
+      while (this.read(socket) || this.write(socket)) {}
+    } else {
+      if (randomBelow(this.random, 2) === 0) this.read(socket);
+      if (randomBelow(this.random, 2) === 0) this.write(socket);
+    }
+    if (this.written === this.total && !this.finished && (this.halfCloses || this.ended)) {
+      this.finished = true;
+      socket.shutdown();
+    }
+    if (this.finished && this.ended && socket.unacknowledgedBytes === 0) {
+      this.done = true;
+      socket.close();
+    }
+  }
+
+  toString(): string {
+    const { socket } = this;
+    const state = socket === null ? "not connected" : JSON.stringify(socket.info());
+    return `${this.name}: wrote ${this.written} of ${this.total}, read ${this.got} of ${this.peer?.total}, ${state}`;
+  }
+
+  private byteAt(i: number): number {
+    return (i * 31 + (i >> 8) * 17 + this.salt) & 0xff;
+  }
+
+  private read(socket: TcpSocket): boolean {
+    if (this.ended) return false;
+    const count = socket.read(this.buffer, 0, 1 + randomBelow(this.random, this.buffer.length));
+    if (count === END_OF_STREAM) {
+      this.ended = true;
+      if (this.got !== this.peer!.total) throw new Error(`${this}: the stream ended early`);
+      return true;
+    }
+    for (let i = 0; i < count; i++) {
+      if (this.buffer[i] !== this.peer!.byteAt(this.got + i))
+        throw new Error(`${this}: byte ${this.got + i} is wrong`);
+    }
+    this.got += count;
+    return count > 0;
+  }
+
+  private write(socket: TcpSocket): boolean {
+    const count = Math.min(this.chunk, this.total - this.written);
+    if (count === 0) return false;
+    const bytes = new Uint8Array(count);
+    for (let i = 0; i < count; i++) bytes[i] = this.byteAt(this.written + i);
+    const taken = socket.write(bytes);
+    this.written += taken;
+    return taken > 0;
+  }
+}
+
+export interface ModelOptions {
+  /** Most bytes in each direction of a connection. */
+  readonly most: number;
+  readonly connections: number;
+  readonly memory: number;
+  readonly buffer: number;
+  /** Probabilities of the link, in each direction. */
+  readonly drop: number;
+  readonly duplicate: number;
+  readonly swap: number;
+  readonly corrupt: number;
+}
+
+const PORT = 80;
+const MOST_STEPS = 300_000;
+const MOST_MS = 3_600_000;
+
+/** Runs one seed to its end; throws where something is lost, stuck or left behind. */
+export function runModel(seed: number, options: ModelOptions): void {
+  const random = seededRandom(seed);
+  const clock = { now: 1_000 };
+  const mtu = [68, 140, 576, 1_500][randomBelow(random, 4)];
+  const delayMs = [0, 1, 20, 150][randomBelow(random, 4)];
+  const queueLength = 1 + randomBelow(random, 100);
+  const ends = [0, 1].map(() => new DelayedDevice(clock, mtu, delayMs, queueLength));
+  ends[0].other = ends[1];
+  ends[1].other = ends[0];
+  const { drop, duplicate, swap, corrupt } = options;
+  const stacks = ends.map((end, i) => {
+    const tcp: Partial<TcpSettings> = {
+      receiveBuffer: 1 + randomBelow(random, options.buffer),
+      sendBuffer: 1 + randomBelow(random, options.buffer),
+      // A minute of waiting is no more of a test than two seconds.
+      maxRtoMs: 2_000,
+      mslMs: 1_000,
+      userTimeoutMs: NEVER,
+      connectTimeoutMs: MOST_MS,
+      synAckRetries: 1_000,
+    };
+    const stack = new Stack({ random, memory: options.memory, maxSockets: 64, tcp });
+    const device = fault(end, { seed: random.next(), drop, duplicate, swap, corrupt });
+    stack.addInterface({ device, addresses: [`10.0.0.${i + 1}/24`] });
+    // Sequence numbers that wrap soon, more often than not.
+    const { isn } = stack.sockets.context;
+    const next = isn.next.bind(isn);
+    Object.assign(isn, {
+      next: (...parameters: Parameters<typeof next>) =>
+        randomBelow(random, 3) === 0 ? next(...parameters) : -randomBelow(random, 20_000) | 0,
+    });
+    return stack;
+  });
+  const [client, server] = stacks;
+  for (const stack of stacks) stack.poll(clock.now);
+  const listener = server.sockets.listen({ port: PORT });
+  const pairs = connectAll(client, random, options);
+  const programs = pairs.flat();
+
+  const describeAll = () => `seed ${seed}, at ${clock.now} ms\n${programs.join("\n")}`;
+  for (let steps = 0; ; steps++) {
+    if (steps === MOST_STEPS || clock.now > MOST_MS) throw new Error(`no end: ${describeAll()}`);
+    settle(stacks, clock, describeAll);
+    acceptAll(listener, pairs);
+    let acted = false;
+    for (const program of programs) {
+      if (program.done || program.nextAct > clock.now) continue;
+      program.act(clock.now);
+      acted = true;
+    }
+    if (acted) continue;
+    const running = programs.filter((program) => !program.done);
+    if (running.length === 0 && stacks[0].sockets.size === 0 && server.sockets.size === 1) break;
+    const next = Math.min(
+      ...stacks.map((stack) => stack.nextDeadline(clock.now)),
+      ...ends.map((end) => end.nextArrival),
+      ...running.map((program) => program.nextAct),
+    );
+    if (next === NEVER) throw new Error(`nothing is left to happen: ${describeAll()}`);
+    clock.now = Math.max(clock.now, next);
+  }
+
+  for (const stack of stacks) {
+    const { pool, flows, deadlines } = stack.sockets.context;
+    if (pool.freePages !== pool.pageCount)
+      throw new Error(`${pool.pageCount - pool.freePages} pages lost: ${describeAll()}`);
+    if (deadlines.size !== 0) throw new Error(`a deadline is left: ${describeAll()}`);
+    for (const { socket } of programs) {
+      if (
+        socket !== null &&
+        flows.find(socket.localAddress, socket.localPort, socket.remoteAddress, socket.remotePort) !== -1
+      ) {
+        throw new Error(`a flow is left: ${describeAll()}`);
+      }
+    }
+  }
+}
+
+function connectAll(client: Stack, random: Random, options: ModelOptions): [Program, Program][] {
+  const pairs: [Program, Program][] = [];
+  for (let i = 0; i < options.connections; i++) {
+    const ours = new Program(`client ${i}`, 1 + i * 40, random, options.most);
+    const theirs = new Program(`server ${i}`, 21 + i * 40, random, options.most);
+    // One has to begin.
+    if (!theirs.halfCloses) ours.halfCloses = true;
+    ours.peer = theirs;
+    theirs.peer = ours;
+    const socket = client.sockets.connect({
+      address: "10.0.0.2",
+      port: PORT,
+      noDelay: randomBelow(random, 2) === 0,
+    });
+    if (randomBelow(random, 4) === 0) socket.setKeepAlive(50, 50, 1_000_000);
+    ours.socket = socket;
+    pairs.push([ours, theirs]);
+  }
+  return pairs;
+}
+
+function acceptAll(listener: TcpListener, pairs: [Program, Program][]): void {
+  for (let socket = listener.accept(); socket !== null; socket = listener.accept()) {
+    const { remotePort } = socket;
+    const pair = pairs.find(([ours]) => ours.socket!.localPort === remotePort);
+    pair![1].socket = socket;
+  }
+}
+
+/** Polls both until neither has anything to do at this moment. */
+function settle(stacks: readonly Stack[], clock: Clock, describeAll: () => string): void {
+  for (let polls = 0; ; polls++) {
+    if (polls === 10_000) throw new Error(`polls without end: ${describeAll()}`);
+    let moved = false;
+    for (const stack of stacks) {
+      const before = stack.stats.framesSent + stack.stats.framesReceived;
+      if (stack.poll(clock.now) || stack.nextDeadline(clock.now) <= clock.now) moved = true;
+      if (stack.stats.framesSent + stack.stats.framesReceived !== before) moved = true;
+    }
+    if (!moved) return;
+  }
+}
