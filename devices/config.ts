@@ -320,7 +320,7 @@ export function readSettingsFile(path: string): Settings {
  *
  * @example
  * ```ts
- * const { device, addresses } = openConfig(await loadConfig("examples/config/tun.toml"));
+ * const { device, addresses } = openConfig(await loadConfig("examples/config/memory.toml"));
  * ```
  */
 export async function loadConfig(path: string): Promise<Config> {

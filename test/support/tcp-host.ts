@@ -108,6 +108,16 @@ export class TestHost {
     return STATE_NAMES[this.findTcb(localPort, peerPort)?.state ?? 0];
   }
 
+  /** Takes pages out of the pool until so many are left, as other connections would; returns what gives them back. */
+  leavePages(count: number): () => void {
+    const { pool } = this.stack.sockets.context;
+    const taken: number[] = [];
+    while (pool.freePages > count) taken.push(pool.take());
+    return () => {
+      for (const page of taken.splice(0)) pool.give(page);
+    };
+  }
+
   /** Is nothing going to happen by itself? */
   get isQuiet(): boolean {
     return this.stack.nextDeadline(this.clock) === NEVER;

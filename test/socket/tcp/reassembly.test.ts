@@ -215,69 +215,71 @@ describe("limits", () => {
   });
 
   scenario("a full pool: the text is dropped, an ACK says what arrived, and the peer sends it again", () => {
-    const s = established({ memory: 4 * 16_384, tcp: { sendBuffer: 65_536, receiveBuffer: 32_768 } });
-    s.receives({ win: 0 });
-    expect(s.write(65_536)).toBe(65_536);
-    s.receives({ seq: 1, length: 1_000, ack: 1, win: 0 });
+    const s = established();
+    const giveBack = s.host.leavePages(0);
+    s.receives({ seq: 1, length: 1_000 });
     s.sends({ ack: 1 });
     s.readsNothing();
-    s.receives({ flags: "F.", seq: 1, length: 1_000, ack: 1, win: 0 });
+    s.receives({ flags: "F.", seq: 1, length: 1_000 });
     s.sends({ ack: 1 });
     s.is("ESTABLISHED");
-    expect(s.host.stack.stats.tcpNoBuffer).toBe(2);
-    // Our text leaves, and there is room again.
-    s.receives({ ack: 1, win: 30_000 });
-    s.sent();
-    s.receives({ ack: 14_601, win: 65_535 });
-    s.passes(10_000);
-    s.sent();
-    s.receives({ ack: 16_385 });
-    s.sent();
-    s.receives({ flags: "F.", seq: 1, length: 1_000, ack: 16_385 });
-    expect(s.socket.readableBytes).toBe(1_000);
-    s.sent();
+    s.receives({ seq: 1_001, length: 1_000 });
+    s.sends({ ack: 1 });
+    expect(s.host.stack.stats.tcpNoBuffer).toBe(3);
+    giveBack();
+    s.receives({ flags: "F.", seq: 1, length: 1_000 });
+    s.sends({ ack: 1_002 });
     s.reads(1_000);
     s.readsEnd();
   });
 
   scenario("a segment of which only a part finds a page: that part is acknowledged, at once", () => {
-    const s = established({ memory: 5 * 16_384, tcp: { sendBuffer: 65_536, receiveBuffer: 65_536 } });
-    s.receives({ win: 0 });
-    s.win = 0;
-    expect(s.write(65_536)).toBe(65_536);
-    s.receives(...segments(16, 1_000, 1).map((segment) => ({ ...segment, ack: 1 })));
+    const s = established();
+    const giveBack = s.host.leavePages(1);
+    s.receives(...segments(16, 1_000, 1));
     s.sends({ ack: 16_001 });
-    s.receives({ flags: "F.", seq: 16_001, length: 1_000, ack: 1 });
+    s.receives({ flags: "F.", seq: 16_001, length: 1_000 });
     s.sends({ ack: 16_385 });
-    s.receives({ seq: 17_001, length: 1_000, ack: 1 });
+    s.receives({ seq: 17_001, length: 1_000 });
     s.sends({ ack: 16_385 });
     s.is("ESTABLISHED");
+    giveBack();
     s.reads(16_384);
     s.sent();
-    s.receives({ flags: "F.", seq: 16_385, length: 616, ack: 1 });
+    s.receives({ flags: "F.", seq: 16_385, length: 616 });
     s.sends({ ack: 17_002 });
     s.reads(616);
     s.readsEnd();
   });
 
   scenario("text ahead of a gap is given up when what fills the gap finds no page", () => {
-    const s = established({ memory: 8 * 16_384, tcp: { sendBuffer: 7 * 16_384, receiveBuffer: 65_536 } });
-    s.receives({ win: 0 });
-    s.win = 0;
-    s.receives({ seq: 20_001, length: 1_000, ack: 1 });
+    const s = established({ mtu: 20_000 });
+    s.receives({ seq: 20_001, length: 1_000 });
     s.sends({ ack: 1 });
-    s.writes(7 * 16_384);
-    const { pool } = s.host.stack.sockets.context;
-    expect(pool.freePages).toBe(0);
-    s.receives({ seq: 1, length: 1_000, ack: 1 });
+    const giveBack = s.host.leavePages(0);
+    s.receives({ seq: 1, length: 1_000 });
     s.sends({ ack: 1_001 });
     expect(s.host.stack.stats.tcpNoBuffer).toBe(1);
     s.reads(1_000);
-    s.sent();
+    giveBack();
     // The peer has to send again what was given up.
-    s.receives({ seq: 1_001, length: 1_000, ack: 1 });
-    s.receives({ seq: 20_001, length: 1_000, ack: 1 });
-    s.sends({ ack: 2_001 });
+    s.receives({ seq: 1_001, length: 19_000 });
+    s.sends({ ack: 20_001 });
+    s.receives({ seq: 20_001, length: 1_000 });
+    s.reads(20_000);
+  });
+
+  scenario("and not before: as long as there is a page, both are kept", () => {
+    const s = established({ mtu: 20_000 });
+    s.receives({ seq: 20_001, length: 1_000 });
+    s.sends({ ack: 1 });
+    const giveBack = s.host.leavePages(1);
+    s.receives({ seq: 1, length: 1_000 });
+    s.sends({ ack: 1_001 });
     s.reads(1_000);
+    giveBack();
+    s.receives({ seq: 1_001, length: 19_000 });
+    s.sends({ ack: 21_001 });
+    s.reads(20_000);
   });
 });
