@@ -1,8 +1,9 @@
 /** Records what a device carries in the file format of tcpdump and Wireshark (classic pcap, nanosecond times). */
 
 import { closeSync, openSync, writeSync } from "node:fs";
-import type { Capabilities, Device, Frame } from "../src/device.ts";
+import type { Device, Frame } from "../src/device.ts";
 import { StackError } from "../src/errors.ts";
+import { type Observer, observe } from "./observe.ts";
 
 export const LINKTYPE_ETHERNET = 1;
 /** Packets begin with an IPv4 or IPv6 header. */
@@ -37,59 +38,35 @@ export interface CaptureOptions {
   readonly onError?: (error: Error) => void;
 }
 
-class Capture implements Device {
-  readonly capabilities: Capabilities;
-  readonly wait?: (timeoutMs: number) => boolean;
-  private readonly inner: Device;
+class Recorder implements Observer {
   private readonly snaplen: number;
   private readonly clock: () => number;
   private readonly onError: (error: Error) => void;
   /** `null` once it has failed or the device is closed. */
   private sink: CaptureSink | null;
 
-  constructor(inner: Device, sink: CaptureSink, options: CaptureOptions) {
-    this.inner = inner;
-    this.capabilities = inner.capabilities;
+  constructor(sink: CaptureSink, snaplen: number, options: CaptureOptions) {
     this.sink = sink;
-    this.snaplen = options.snaplen ?? DEFAULT_SNAPLEN;
+    this.snaplen = snaplen;
     this.clock = options.clock ?? (() => performance.timeOrigin + performance.now());
     this.onError = options.onError ?? ((error) => process.emitWarning(error));
-    if (inner.wait !== undefined) this.wait = (timeoutMs) => inner.wait!(timeoutMs);
   }
 
-  receive(frame: Frame): boolean {
-    if (!this.inner.receive(frame)) return false;
+  received(frame: Frame): void {
     this.record(frame);
-    return true;
   }
 
-  transmit(length: number): Frame | null {
-    return this.inner.transmit(length);
-  }
-
-  commit(frame: Frame): void {
-    // Before it is sent: afterwards the other end may have written over it.
+  sending(frame: Frame): void {
     this.record(frame);
-    this.inner.commit(frame);
   }
 
-  onReadable(callback: () => void): void {
-    this.inner.onReadable(callback);
-  }
-
-  onWritable(callback: () => void): void {
-    this.inner.onWritable(callback);
-  }
-
-  close(): void {
+  closing(): void {
     const { sink } = this;
     this.sink = null;
     try {
       sink?.end();
     } catch (error) {
       this.report(error);
-    } finally {
-      this.inner.close();
     }
   }
 
@@ -133,7 +110,7 @@ export function capture(device: Device, sink: CaptureSink, options: CaptureOptio
     );
   }
   sink.begin(device.capabilities.medium === "ip" ? LINKTYPE_RAW : LINKTYPE_ETHERNET, snaplen);
-  return new Capture(device, sink, options);
+  return observe(device, new Recorder(sink, snaplen, options));
 }
 
 export interface PcapFileOptions {

@@ -1,5 +1,6 @@
-import type { Capabilities, Device, Frame } from "../src/device.ts";
+import type { Device, Frame } from "../src/device.ts";
 import { formatPacket } from "../src/wire/print.ts";
+import { type Observer, observe } from "./observe.ts";
 
 export interface TraceOptions {
   /** Milliseconds, with fractions, from any origin. Where it is given, a line starts with the seconds since the first. */
@@ -13,50 +14,27 @@ const ETHERTYPE_IPV6 = 0x86dd;
 /** "In " and "Out" are what tcpdump prints for a capture on several interfaces. */
 type Direction = "In " | "Out";
 
-class Trace implements Device {
-  readonly capabilities: Capabilities;
-  readonly wait?: (timeoutMs: number) => boolean;
-  private readonly inner: Device;
+class Printer implements Observer {
   private readonly print: (line: string) => void;
   private readonly clock: (() => number) | null;
   private readonly hasLinkHeader: boolean;
   private firstAt = Number.NaN;
 
-  constructor(inner: Device, print: (line: string) => void, options: TraceOptions) {
-    this.inner = inner;
-    this.capabilities = inner.capabilities;
+  constructor(print: (line: string) => void, hasLinkHeader: boolean, options: TraceOptions) {
     this.print = print;
+    this.hasLinkHeader = hasLinkHeader;
     this.clock = options.clock ?? null;
-    this.hasLinkHeader = inner.capabilities.medium === "ethernet";
-    if (inner.wait !== undefined) this.wait = (timeoutMs) => inner.wait!(timeoutMs);
   }
 
-  receive(frame: Frame): boolean {
-    if (!this.inner.receive(frame)) return false;
+  received(frame: Frame): void {
     this.line("In ", frame);
-    return true;
   }
 
-  transmit(length: number): Frame | null {
-    return this.inner.transmit(length);
-  }
-
-  commit(frame: Frame): void {
+  sending(frame: Frame): void {
     this.line("Out", frame);
-    this.inner.commit(frame);
   }
 
-  onReadable(callback: () => void): void {
-    this.inner.onReadable(callback);
-  }
-
-  onWritable(callback: () => void): void {
-    this.inner.onWritable(callback);
-  }
-
-  close(): void {
-    this.inner.close();
-  }
+  closing(): void {}
 
   private line(direction: Direction, frame: Frame): void {
     const packet = this.hasLinkHeader
@@ -95,5 +73,6 @@ function formatEthernet(bytes: Uint8Array, offset: number, length: number): stri
  * ```
  */
 export function trace(device: Device, print: (line: string) => void, options: TraceOptions = {}): Device {
-  return new Trace(device, print, options);
+  const hasLinkHeader = device.capabilities.medium === "ethernet";
+  return observe(device, new Printer(print, hasLinkHeader, options));
 }

@@ -42,8 +42,8 @@ function withChecks(code: string): string {
   return code
     .replace(/^import .*$/gm, "")
     .replace(
-      /^console\.log\((.*)\); \/\/ (.*)$/gm,
-      (_, value, text) => `expect(String(${value})).toBe(${JSON.stringify(text)});`,
+      /^(\s*(?:if \(.*\) )?)console\.log\((.*)\); \/\/ (.*)$/gm,
+      (_, before, value, text) => `${before}expect(String(${value})).toBe(${JSON.stringify(text)});`,
     )
     .replace(/^(\S.*);(?:\n\/\/| \/\/) (["'[\d]\S*.*|true.*|false.*|null)$/gm, (_, value, claim) => {
       // A word of explanation may follow the value behind a semicolon.

@@ -1,0 +1,61 @@
+import type { Capabilities, Device, Frame } from "../src/device.ts";
+
+/** Sees the frames that pass. Its methods are called in the way of each frame. */
+export interface Observer {
+  /** A frame that is about to be handed to the stack; only valid during the call. */
+  received(frame: Frame): void;
+  /** A frame that is about to be sent: afterwards the other end may have written over it. */
+  sending(frame: Frame): void;
+  /** The device is about to be closed. */
+  closing(): void;
+}
+
+class Observed implements Device {
+  readonly capabilities: Capabilities;
+  readonly wait?: (timeoutMs: number) => boolean;
+  private readonly inner: Device;
+  private readonly observer: Observer;
+
+  constructor(inner: Device, observer: Observer) {
+    this.inner = inner;
+    this.capabilities = inner.capabilities;
+    this.observer = observer;
+    if (inner.wait !== undefined) this.wait = (timeoutMs) => inner.wait!(timeoutMs);
+  }
+
+  receive(frame: Frame): boolean {
+    if (!this.inner.receive(frame)) return false;
+    this.observer.received(frame);
+    return true;
+  }
+
+  transmit(length: number): Frame | null {
+    return this.inner.transmit(length);
+  }
+
+  commit(frame: Frame): void {
+    this.observer.sending(frame);
+    this.inner.commit(frame);
+  }
+
+  onReadable(callback: () => void): void {
+    this.inner.onReadable(callback);
+  }
+
+  onWritable(callback: () => void): void {
+    this.inner.onWritable(callback);
+  }
+
+  close(): void {
+    try {
+      this.observer.closing();
+    } finally {
+      this.inner.close();
+    }
+  }
+}
+
+/** A device that shows `observer` every frame that `device` carries, in both directions, and otherwise is the same. */
+export function observe(device: Device, observer: Observer): Device {
+  return new Observed(device, observer);
+}
