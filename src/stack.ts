@@ -32,6 +32,8 @@ export interface InterfaceOptions {
 }
 
 const DEFAULT_MEMORY = 64 * 1024 * 1024;
+/** A page to send from, and one to receive into. */
+const SMALLEST_MEMORY = 2 * PAGE_SIZE;
 /** One page less than 2 GiB: places in the pool are 31-bit integers. */
 const LARGEST_MEMORY = 2 ** 31 - PAGE_SIZE;
 const DEFAULT_MAX_SOCKETS = 65_536;
@@ -75,10 +77,10 @@ export class Stack {
         `maxSockets must be a whole number from 1 to ${1 << 24}, not ${maxSockets}`,
       );
     }
-    if (!(memory >= PAGE_SIZE && memory <= LARGEST_MEMORY)) {
+    if (!(memory >= SMALLEST_MEMORY && memory <= LARGEST_MEMORY)) {
       throw new StackError(
         "EINVAL",
-        `memory must be from ${PAGE_SIZE} to ${LARGEST_MEMORY} bytes, not ${memory}`,
+        `memory must be from ${SMALLEST_MEMORY} to ${LARGEST_MEMORY} bytes, not ${memory}`,
       );
     }
     const settings = Object.assign(new TcpSettings(), options.tcp);
@@ -127,6 +129,7 @@ export class Stack {
 
   /** When `poll` has to be called at the latest, if no frame arrives before: ms, `now` for at once, or `NEVER`. */
   nextDeadline(now: number): number {
+    if (this.sockets.hasFood) return now;
     for (const iface of this.interfaces) {
       if (iface.ready.size > 0 && !iface.blocked) return now;
     }
@@ -139,10 +142,10 @@ export class Stack {
     let moved = 0;
     for (const iface of interfaces) moved += this.receive(iface);
     sockets.runTimers();
+    sockets.feedStarved();
     for (const iface of interfaces) moved += drainReady(iface, sockets, SEND_BATCH);
     moved += context.signalled.size;
     sockets.deliverEvents();
-    sockets.feedStarved();
     return moved > 0;
   }
 

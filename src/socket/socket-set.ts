@@ -245,10 +245,16 @@ export class SocketSet {
     }
   }
 
+  /** Have pages come back to the pool since the connections that wait for some were looked at? */
+  get hasFood(): boolean {
+    const { pool, starved } = this.context;
+    return starved.size > 0 && pool.returns !== this.poolReturns;
+  }
+
   /** Lets connections that waited for pages of the pool go on, when there are some. */
   feedStarved(): void {
+    if (!this.hasFood) return;
     const { pool, starved } = this.context;
-    if (starved.size === 0 || pool.returns === this.poolReturns) return;
     this.poolReturns = pool.returns;
     for (let count = starved.size; count > 0; count--) {
       const tcb = this.sockets[starved.shift()];
@@ -256,7 +262,7 @@ export class SocketSet {
       // Whoever does not get enough now comes back to the queue: a window by looking at it, a write by trying.
       if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
       if (!tcb.writeBlocked || tcb.sendBuffer.length === tcb.sendBuffer.limit) continue;
-      if (pool.freePages === 0) {
+      if (!tcb.sendBuffer.mayGrow) {
         starved.push(tcb.index);
         continue;
       }

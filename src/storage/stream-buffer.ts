@@ -18,11 +18,18 @@ export class StreamBuffer {
   /** Ring index of position 0, in 0 .. slots * PAGE_SIZE - 1. */
   private head = 0;
   private readonly pool: BufferPool;
+  /** Pages that this buffer leaves to others. */
+  private readonly reserve: number;
   private readonly slots: Int32Array;
   private readonly size: number;
 
-  constructor(pool: BufferPool, limit: number) {
+  /**
+   * @param limit most bytes buffered
+   * @param reserve pages that are left in the pool for other buffers
+   */
+  constructor(pool: BufferPool, limit: number, reserve = 0) {
     this.pool = pool;
+    this.reserve = reserve;
     this.limit = limit;
     // One slot more than `limit` fills: the last byte never shares a slot with the first, wherever the head stands.
     const slots = Math.ceil(limit / PAGE_SIZE) + 1;
@@ -42,7 +49,7 @@ export class StreamBuffer {
       const slot = index >> PAGE_SHIFT;
       let page = this.slots[slot];
       if (page === NO_PAGE) {
-        page = this.pool.take();
+        page = this.mayGrow ? this.pool.take() : NO_PAGE;
         if (page === NO_PAGE) break;
         this.slots[slot] = page;
       }
@@ -103,6 +110,11 @@ export class StreamBuffer {
       this.release(slot);
       if (++slot === this.slots.length) slot = 0;
     }
+  }
+
+  /** Is there a page that this buffer may take? */
+  get mayGrow(): boolean {
+    return this.pool.freePages > this.reserve;
   }
 
   /** Forgets what is stored ahead of a gap, and gives back the pages that it alone fills. */

@@ -206,7 +206,10 @@ export class Tcb {
   constructor(context: SocketContext) {
     this.context = context;
     const settings = context.tcp;
-    this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer);
+    // Writers that took the last page would starve the receivers, whose ACKs are what gives pages back: two ends that
+    // both write would then wait for each other for ever.
+    const reserve = Math.max(1, context.pool.pageCount >> 2);
+    this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer, reserve);
     this.receiveBuffer = new StreamBuffer(context.pool, settings.receiveBuffer);
     this.rto = settings.initialRtoMs;
   }
