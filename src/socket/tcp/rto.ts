@@ -15,7 +15,10 @@ export function onRttSample(tcb: Tcb, rttMs: number): void {
     tcb.rttvar += (Math.abs(tcb.srtt - rttMs) - tcb.rttvar) / 4;
     tcb.srtt += (rttMs - tcb.srtt) / 8;
   }
-  setRto(tcb, tcb.srtt + Math.max(GRANULARITY_MS, 4 * tcb.rttvar));
+  // On a steady path RTTVAR vanishes, and RTO would come down to SRTT, where the first ACK that the peer delays is a
+  // timeout. With a second as its lower bound (2.4) that does not happen below a second; with less, the bound is put
+  // under the variance instead, as Linux does.
+  setRto(tcb, tcb.srtt + Math.max(GRANULARITY_MS, tcb.context.tcp.minRtoMs, 4 * tcb.rttvar));
 }
 
 /** RFC 6298 5.5: doubles RTO after a timeout. */

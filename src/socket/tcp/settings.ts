@@ -11,7 +11,10 @@ export class TcpSettings {
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */
   initialRtoMs = 1_000;
-  /** Lower bound of RTO. RFC 6298 2.4 says 1 s; 200 ms is what Linux has, and what keeps a lossy link usable. */
+  /**
+   * Lower bound of RTO, and of how far it is above the smoothed round-trip time. RFC 6298 2.4 says 1 s; 200 ms is what
+   * Linux has, and what keeps a lossy link usable.
+   */
   minRtoMs = 200;
   /** Upper bound of RTO (RFC 6298 2.5). */
   maxRtoMs = 60_000;

@@ -118,6 +118,9 @@ describe("3.10.7.4, fifth: the ACK field", () => {
     // As new as the one that was used, but with an older ACK.
     s.receives({ seq: 11, ack: 1, win: 700 });
     expect(s.socket.info().sndWnd).toBe(900);
+    // Newer in sequence, but SEG.ACK < SND.UNA.
+    s.receives({ seq: 31, ack: 1, win: 600 });
+    expect(s.socket.info().sndWnd).toBe(900);
   });
 });
 
@@ -280,7 +283,7 @@ describe("user calls", () => {
       state: "ESTABLISHED",
       srttMs: 80,
       rttvarMs: 40,
-      rtoMs: 240,
+      rtoMs: 280,
       cwnd: 12_000,
       ssthresh: null,
       flightSize: 0,

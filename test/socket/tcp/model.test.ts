@@ -4,9 +4,13 @@ import { type ModelOptions, runModel } from "../../support/tcp-model.ts";
 /** Two stacks, random links and random programs: see the model. A failure names the seed; run that one alone. */
 
 function seeds(title: string, count: number, options: ModelOptions): void {
-  test(title, () => {
-    for (let seed = 1; seed <= count; seed++) runModel(seed, options);
-  });
+  test(
+    title,
+    () => {
+      for (let seed = 1; seed <= count; seed++) runModel(seed, options);
+    },
+    60_000,
+  );
 }
 
 const clean = { drop: 0, duplicate: 0, swap: 0, corrupt: 0 };

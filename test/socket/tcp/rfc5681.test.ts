@@ -162,6 +162,19 @@ describe("3.1: the retransmission timer detects loss", () => {
     expect(s.socket.info()).toMatchObject({ cwnd: 1_000, ssthresh: 5_000 });
   });
 
+  scenario("another segment that times out after that one has arrived: ssthresh is set anew", () => {
+    const s = established(wide);
+    s.writes(10_000);
+    flush(s);
+    s.sends({ seq: 1, length: 1_000, at: 200 });
+    s.receives({ ack: 2_001 });
+    flush(s);
+    s.passes(400);
+    expect(s.sent()).toHaveLength(1);
+    // 8,000 were in flight.
+    expect(s.socket.info()).toMatchObject({ cwnd: 1_000, ssthresh: 4_000 });
+  });
+
   scenario("3.1: the rest is sent again in slow start from one segment", () => {
     const s = established(wide);
     s.writes(10_000);

@@ -105,9 +105,11 @@ describe("RFC 5681 2: what a duplicate ACK is", () => {
   scenario("(a) there must be outstanding data", () => {
     const s = established(wide);
     expect(duplicates(s, 5)).toEqual([]);
+    expect(s.host.stack.stats.tcpFastRetransmissions).toBe(0);
     s.writes(2_000);
     s.sends({ length: 1_000 }, { length: 1_000 });
     expect(duplicates(s, 2)).toEqual([]);
+    expect(duplicates(s, 1)).toEqual([1]);
   });
 
   scenario("(b) it carries no data", () => {

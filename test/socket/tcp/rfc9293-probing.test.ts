@@ -108,6 +108,34 @@ describe("the window opens", () => {
     s.sendsNothing({ for: 1_000_000 });
   });
 
+  scenario("the next zero window is probed after one RTO again", () => {
+    const s = shut();
+    s.writes(10);
+    s.sends({ length: 1, at: 200 });
+    s.sends({ seq: 1, length: 1, at: 600 });
+    s.receives({ ack: 2, win: 1_000 });
+    s.sends({ flags: "P.", seq: 2, length: 9 });
+    s.receives({ ack: 11, win: 0 });
+    s.writes(10);
+    s.sends({ seq: 11, length: 1, at: 800 });
+    s.sends({ seq: 11, length: 1, at: 1_200 });
+  });
+
+  scenario("no probe follows, though one was due already", () => {
+    const s = shut({ noDelay: true });
+    s.writes(2);
+    s.sends({ seq: 1, length: 1, at: 200 });
+    // The next probe is due, and cannot go out before the window has opened.
+    s.host.device.room = 0;
+    s.passes(400);
+    s.receives({ ack: 1, win: 1_000 });
+    s.host.device.room = 100;
+    s.host.run();
+    s.sends({ seq: 1, length: 1 }, { flags: "P.", seq: 2, length: 1 });
+    s.receives({ ack: 3, win: 1_000 });
+    s.sendsNothing({ for: 1_000_000 });
+  });
+
   scenario("by the ACK of the probe", () => {
     const s = shut();
     s.writes(10);
@@ -134,12 +162,15 @@ describe("the window opens", () => {
 describe("the peer takes the probe's byte and stays shut", () => {
   scenario("the next byte is the next probe", () => {
     const s = shut();
-    s.writes(3);
+    s.writes(5);
     s.sends({ seq: 1, length: 1, at: 200 });
     s.receives({ ack: 2 });
-    s.passes(60_000);
-    const [next] = s.sent();
-    expect((next.seg.seq - s.iss) | 0).toBe(2);
+    s.sends({ seq: 2, length: 1, at: 600 });
+    // That is progress: the intervals do not go on growing.
+    s.receives({ ack: 3 });
+    s.sends({ seq: 3, length: 1, at: 1_000 });
+    s.receives({ ack: 3 });
+    s.sends({ seq: 3, length: 1, at: 1_400 });
   });
 
   scenario("until there is none", () => {
