@@ -25,6 +25,8 @@ export class FlowTable {
   private readonly words: Int32Array;
   private readonly mask: number;
   private readonly hash: HalfSipHash;
+  /** The slot that was found last, or -1: segments come in runs of the same flow, and a look costs less than a hash. */
+  private last = -1;
 
   /** @param capacity most flows held at a time */
   constructor(capacity: number, k0: number, k1: number) {
@@ -37,8 +39,15 @@ export class FlowTable {
 
   /** The socket number of the flow, or -1. */
   find(local: AddressWords, localPort: number, remote: AddressWords, remotePort: number): number {
-    const slot = this.locate(local, remote, (localPort << 16) | remotePort);
-    return this.words[slot * STRIDE + VALUE] - 1;
+    const w = this.words;
+    const ports = (localPort << 16) | remotePort;
+    if (this.last !== -1 && isAt(w, this.last * STRIDE, local, remote, ports)) {
+      return w[this.last * STRIDE + VALUE] - 1;
+    }
+    const slot = this.locate(local, remote, ports);
+    const value = w[slot * STRIDE + VALUE] - 1;
+    if (value !== -1) this.last = slot;
+    return value;
   }
 
   /** Adds a flow that is not in the table yet; the caller keeps to the capacity. */
@@ -63,6 +72,7 @@ export class FlowTable {
   /** Takes a flow out; does nothing when it is not there. */
   delete(local: AddressWords, localPort: number, remote: AddressWords, remotePort: number): void {
     const w = this.words;
+    this.last = -1; // Slots are about to move.
     let hole = this.locate(local, remote, (localPort << 16) | remotePort);
     if (w[hole * STRIDE + VALUE] === 0) return;
     let slot = hole;
@@ -88,20 +98,7 @@ export class FlowTable {
     for (;;) {
       const at = slot * STRIDE;
       if (w[at + VALUE] === 0) return slot;
-      if (
-        w[at + HASH] === hash &&
-        w[at + PORTS] === ports &&
-        w[at + REMOTE + 3] === remote.w3 &&
-        w[at + LOCAL + 3] === local.w3 &&
-        w[at + REMOTE + 2] === remote.w2 &&
-        w[at + LOCAL + 2] === local.w2 &&
-        w[at + REMOTE + 1] === remote.w1 &&
-        w[at + LOCAL + 1] === local.w1 &&
-        w[at + REMOTE] === remote.w0 &&
-        w[at + LOCAL] === local.w0
-      ) {
-        return slot;
-      }
+      if (w[at + HASH] === hash && isAt(w, at, local, remote, ports)) return slot;
       slot = (slot + 1) & this.mask;
     }
   }
@@ -122,4 +119,18 @@ export class FlowTable {
     hash.add(local.w0);
     return hash.finish(36);
   }
+}
+
+function isAt(w: Int32Array, at: number, local: AddressWords, remote: AddressWords, ports: number): boolean {
+  return (
+    w[at + PORTS] === ports &&
+    w[at + REMOTE + 3] === remote.w3 &&
+    w[at + LOCAL + 3] === local.w3 &&
+    w[at + REMOTE + 2] === remote.w2 &&
+    w[at + LOCAL + 2] === local.w2 &&
+    w[at + REMOTE + 1] === remote.w1 &&
+    w[at + LOCAL + 1] === local.w1 &&
+    w[at + REMOTE] === remote.w0 &&
+    w[at + LOCAL] === local.w0
+  );
 }

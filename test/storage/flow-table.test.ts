@@ -30,6 +30,19 @@ describe("FlowTable", () => {
     expect(table.find(LOCAL, 1, REMOTE, 1)).toBe(0);
   });
 
+  test("what was found last is forgotten with the flow, and does not stand for another", () => {
+    const table = new FlowTable(16, 1, 2);
+    for (let port = 1; port <= 16; port++) table.add(LOCAL, 80, REMOTE, port, port);
+    for (let port = 1; port <= 16; port++) {
+      expect(table.find(LOCAL, 80, REMOTE, port)).toBe(port);
+      expect(table.find(LOCAL, 80, REMOTE, port)).toBe(port);
+      table.delete(LOCAL, 80, REMOTE, port);
+      expect(table.find(LOCAL, 80, REMOTE, port)).toBe(-1);
+      for (let other = port + 1; other <= 16; other++)
+        expect(table.find(LOCAL, 80, REMOTE, other)).toBe(other);
+    }
+  });
+
   test("agrees with a Map while flows come and go, up to its capacity", () => {
     const random = seededRandom(3);
     const table = new FlowTable(256, random.next(), random.next());

@@ -44,7 +44,7 @@ export class TestHost {
   private readonly traced: string[] = [];
 
   constructor(options: HostOptions = {}) {
-    const { tcp = {}, memory = 4 << 20, maxSockets = 64, mtu = 1_500, random = seededRandom(7) } = options;
+    const { tcp = {}, memory = 2 << 20, maxSockets = 64, mtu = 1_500, random = seededRandom(7) } = options;
     this.stack = new Stack({ memory, maxSockets, random, tcp });
     this.device = new TestDevice(mtu);
     this.stack.addInterface({ device: this.device, addresses: [`${OUR_ADDRESS}/24`] });

@@ -1,6 +1,13 @@
 import { fault } from "../../devices/fault.ts";
 import { type Capabilities, type Device, Frame } from "../../src/device.ts";
-import { END_OF_STREAM, NEVER, Stack, type TcpListener, type TcpSocket } from "../../src/index.ts";
+import {
+  END_OF_STREAM,
+  NEVER,
+  Stack,
+  StackError,
+  type TcpListener,
+  type TcpSocket,
+} from "../../src/index.ts";
 import { type Random, randomBelow, seededRandom } from "../../src/random.ts";
 import type { TcpSettings } from "../../src/socket/tcp/settings.ts";
 
@@ -77,6 +84,7 @@ class Program {
   /** Closes its side when it has written all; else when the other has closed as well. */
   halfCloses: boolean;
   private readonly buffer: Uint8Array;
+  private readonly rude: boolean;
   private written = 0;
   private got = 0;
   private finished = false;
@@ -84,13 +92,15 @@ class Program {
   peer: Program | null = null;
   private connection: TcpSocket | null = null;
 
-  constructor(name: string, salt: number, random: Random, most: number) {
+  constructor(name: string, salt: number, random: Random, most: number, rude: boolean) {
+    this.rude = rude;
     this.name = name;
     this.salt = salt;
     this.random = random;
     this.chunk = 1 + randomBelow(random, randomBelow(random, 3) === 0 ? 50 : 5_000);
     this.total = randomBelow(random, 5) === 0 ? 0 : randomBelow(random, Math.min(most, this.chunk * 200));
-    this.paceMs = randomBelow(random, 3) === 0 ? 0 : randomBelow(random, 200);
+    // Who is rude is so at his own time.
+    this.paceMs = !rude && randomBelow(random, 3) === 0 ? 0 : randomBelow(random, 200);
     this.halfCloses = randomBelow(random, 2) === 0;
     this.buffer = new Uint8Array(8_192);
   }
@@ -107,12 +117,37 @@ class Program {
     };
   }
 
+  /** Takes a connection from the listener: at once, or too late. */
+  accepts(socket: TcpSocket): void {
+    this.socket = socket;
+    if (this.rude) socket.setKeepAlive(5_000, 1_000, 20);
+    if (this.done) socket.abort();
+  }
+
   /** Reads and writes a little, or nothing for a while. */
   act(now: number): void {
-    this.nextAct = this.paceMs === 0 ? NEVER : now + 1 + randomBelow(this.random, 2 * this.paceMs);
+    this.nextAct =
+      this.paceMs === 0 && !this.rude ? NEVER : now + 1 + randomBelow(this.random, 2 * this.paceMs);
     const { socket } = this;
-    if (socket === null || this.done || socket.state === "SYN_SENT" || socket.state === "SYN_RECEIVED")
+    if (this.done) return;
+    if (this.rude && randomBelow(this.random, 40) === 0) {
+      this.done = true;
+      if (randomBelow(this.random, 2) === 0) socket?.abort();
+      else socket?.close();
       return;
+    }
+    if (socket === null || socket.state === "SYN_SENT" || socket.state === "SYN_RECEIVED") return;
+    try {
+      this.serve(socket);
+    } catch (error) {
+      if (!this.rude || !(error instanceof StackError)) throw error;
+      // The other one was rude.
+      this.done = true;
+      socket.close();
+    }
+  }
+
+  private serve(socket: TcpSocket): void {
     if (this.paceMs === 0) {
       while (this.read(socket) || this.write(socket)) {}
     } else {
@@ -144,7 +179,7 @@ class Program {
     const count = socket.read(this.buffer, 0, 1 + randomBelow(this.random, this.buffer.length));
     if (count === END_OF_STREAM) {
       this.ended = true;
-      if (this.got !== this.peer!.total) throw new Error(`${this}: the stream ended early`);
+      if (this.got !== this.peer!.total && !this.rude) throw new Error(`${this}: the stream ended early`);
       return true;
     }
     for (let i = 0; i < count; i++) {
@@ -177,10 +212,12 @@ export interface ModelOptions {
   readonly duplicate: number;
   readonly swap: number;
   readonly corrupt: number;
+  /** Programs abort, or close while there is something to read, whenever they like: then streams may end early. */
+  readonly rude?: boolean;
 }
 
 const PORT = 80;
-const MOST_STEPS = 300_000;
+const MOST_STEPS = 1_000_000;
 const MOST_MS = 3_600_000;
 
 /** Runs one seed to its end; throws where something is lost, stuck or left behind. */
@@ -201,9 +238,9 @@ export function runModel(seed: number, options: ModelOptions): void {
       // A minute of waiting is no more of a test than two seconds.
       maxRtoMs: 2_000,
       mslMs: 1_000,
-      userTimeoutMs: NEVER,
-      connectTimeoutMs: MOST_MS,
-      synAckRetries: 1_000,
+      userTimeoutMs: options.rude ? 60_000 : NEVER,
+      connectTimeoutMs: options.rude ? 60_000 : MOST_MS,
+      synAckRetries: options.rude ? 5 : 1_000,
     };
     const stack = new Stack({ random, memory: options.memory, maxSockets: 64, tcp });
     const device = fault(end, { seed: random.next(), drop, duplicate, swap, corrupt });
@@ -265,8 +302,9 @@ export function runModel(seed: number, options: ModelOptions): void {
 function connectAll(client: Stack, random: Random, options: ModelOptions): [Program, Program][] {
   const pairs: [Program, Program][] = [];
   for (let i = 0; i < options.connections; i++) {
-    const ours = new Program(`client ${i}`, 1 + i * 40, random, options.most);
-    const theirs = new Program(`server ${i}`, 21 + i * 40, random, options.most);
+    const rude = options.rude ?? false;
+    const ours = new Program(`client ${i}`, 1 + i * 40, random, options.most, rude);
+    const theirs = new Program(`server ${i}`, 21 + i * 40, random, options.most, rude);
     // One has to begin.
     if (!theirs.halfCloses) ours.halfCloses = true;
     ours.peer = theirs;
@@ -276,7 +314,8 @@ function connectAll(client: Stack, random: Random, options: ModelOptions): [Prog
       port: PORT,
       noDelay: randomBelow(random, 2) === 0,
     });
-    if (randomBelow(random, 4) === 0) socket.setKeepAlive(50, 50, 1_000_000);
+    if (rude) socket.setKeepAlive(5_000, 1_000, 20);
+    else if (randomBelow(random, 4) === 0) socket.setKeepAlive(50, 50, 1_000_000);
     ours.socket = socket;
     pairs.push([ours, theirs]);
   }
@@ -287,7 +326,7 @@ function acceptAll(listener: TcpListener, pairs: [Program, Program][]): void {
   for (let socket = listener.accept(); socket !== null; socket = listener.accept()) {
     const { remotePort } = socket;
     const pair = pairs.find(([ours]) => ours.socket!.localPort === remotePort);
-    pair![1].socket = socket;
+    pair![1].accepts(socket);
   }
 }
 

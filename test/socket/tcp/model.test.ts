@@ -4,13 +4,9 @@ import { type ModelOptions, runModel } from "../../support/tcp-model.ts";
 /** Two stacks, random links and random programs: see the model. A failure names the seed; run that one alone. */
 
 function seeds(title: string, count: number, options: ModelOptions): void {
-  test(
-    title,
-    () => {
-      for (let seed = 1; seed <= count; seed++) runModel(seed, options);
-    },
-    60_000,
-  );
+  test(title, () => {
+    for (let seed = 1; seed <= count; seed++) runModel(seed, options);
+  }, 60_000);
 }
 
 const clean = { drop: 0, duplicate: 0, swap: 0, corrupt: 0 };
@@ -19,16 +15,19 @@ const awful = { drop: 0.2, duplicate: 0.1, swap: 0.2, corrupt: 0.1 };
 const roomy = { most: 30_000, connections: 1, memory: 1 << 20, buffer: 60_000 };
 
 describe("both streams arrive, the connections end, nothing is left behind", () => {
-  seeds("on a perfect link", 100, { ...roomy, ...clean });
-  seeds("on a bad one", 150, { ...roomy, ...bad });
+  seeds("on a perfect link", 60, { ...roomy, ...clean });
+  seeds("on a bad one", 80, { ...roomy, ...bad });
   seeds("on an awful one", 80, { ...roomy, most: 8_000, ...awful });
   seeds("with buffers of a few bytes", 100, { ...roomy, most: 3_000, buffer: 300, ...bad });
   seeds("several connections", 40, { ...roomy, connections: 5, most: 15_000, ...bad });
-  seeds("several connections that compete for a few pages", 60, {
-    most: 40_000,
-    connections: 4,
-    memory: 8 * 16_384,
-    buffer: 70_000,
-    ...bad,
-  });
+  const starving = { most: 30_000, connections: 4, buffer: 70_000 };
+  seeds("several connections that compete for eight pages", 30, { ...starving, memory: 8 * 16_384, ...bad });
+  seeds("for three", 20, { ...starving, memory: 3 * 16_384, ...bad });
+  seeds("for two: one to send from, one to receive into", 20, { ...starving, memory: 2 * 16_384, ...clean });
+});
+
+describe("programs that abort, or close without having read", () => {
+  const rude = { most: 30_000, connections: 4, memory: 8 * 16_384, buffer: 60_000, rude: true };
+  seeds("on a perfect link", 60, { ...rude, ...clean });
+  seeds("on a bad one", 100, { ...rude, ...bad });
 });
