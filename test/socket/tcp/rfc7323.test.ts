@@ -69,7 +69,7 @@ describe("2.3: using the scale", () => {
   });
 
   scenario("ours: SEG.WND = RCV.WND >> Rcv.Wind.Shift", () => {
-    const s = established({ wscale: 0, tcp: { receiveBuffer: 1 << 20 } });
+    const s = established({ wscale: 0, tcp: { receiveBuffer: 1 << 20 }, memory: 8 << 20 });
     // 2^20 bytes, in units of 32.
     expect(s.socket.info().rcvWnd).toBe(1 << 20);
     s.receives({ length: 1_440 }, { length: 1_440 });

@@ -1,0 +1,80 @@
+/**
+ * Discard (9) and chargen (19) on a stack that is polled by a loop of our own: what the stack and the device can do
+ * without the asynchronous host. Ends by itself.
+ *
+ *   bun bench/server-loop.ts --name tun0 --address 10.77.0.1/24 --host-address 10.77.0.100/24 [--sigio] [--seconds N]
+ *
+ * Between packets it blocks in poll(2); with --sigio it returns to the event loop, and a signal wakes it.
+ */
+
+import { parseArgs } from "node:util";
+import { openTun } from "../devices/index.ts";
+import { END_OF_STREAM, READABLE, Stack, type TcpListener, type TcpSocket, WRITABLE } from "../src/index.ts";
+
+const { values } = parseArgs({
+  options: {
+    name: { type: "string", default: "" },
+    address: { type: "string", default: "10.77.0.1/24" },
+    "host-address": { type: "string", default: "10.77.0.100/24" },
+    seconds: { type: "string", default: "600" },
+    sigio: { type: "boolean", default: false },
+  },
+});
+
+const device = openTun({ name: values.name, hostAddress: values["host-address"] });
+const stack = new Stack();
+stack.addInterface({ device, addresses: [values.address] });
+
+const wastebasket = new Uint8Array(256 * 1024);
+const pattern = new Uint8Array(64 * 1024).map((_, i) => 32 + (i % 95));
+
+function read(socket: TcpSocket): void {
+  let count = 0;
+  while ((count = socket.read(wastebasket)) > 0);
+  if (count === END_OF_STREAM) socket.close();
+}
+
+function fill(socket: TcpSocket): void {
+  while (socket.write(pattern) === pattern.length);
+}
+
+function serve(listener: TcpListener, fills: boolean): void {
+  listener.handler = () => {
+    for (let socket = listener.accept(); socket !== null; socket = listener.accept()) {
+      const accepted = socket;
+      accepted.handler = (events) => {
+        if (accepted.isClosed) return;
+        if (events & READABLE) read(accepted);
+        if (fills && events & WRITABLE) fill(accepted);
+      };
+      if (fills) fill(accepted);
+    }
+  };
+}
+
+serve(stack.sockets.listen({ port: 9 }), false);
+serve(stack.sockets.listen({ port: 19 }), true);
+console.log(`tapwire serves 9 and 19 on ${values.address} (${device.name})`);
+
+const end = performance.now() + Number(values.seconds) * 1000;
+if (values.sigio) {
+  let timer = setTimeout(() => {}, 0);
+  const poll = () => {
+    clearTimeout(timer);
+    let now = performance.now();
+    while (stack.poll(now)) now = performance.now();
+    const deadline = Math.min(stack.nextDeadline(now), end);
+    if (now < end) timer = setTimeout(poll, deadline - now);
+    else device.close();
+  };
+  device.onReadable(poll);
+  poll();
+} else {
+  let now = performance.now();
+  while (now < end) {
+    while (stack.poll(now)) now = performance.now();
+    device.wait(Math.min(stack.nextDeadline(now), end) - now);
+    now = performance.now();
+  }
+  device.close();
+}

@@ -1,0 +1,69 @@
+/** What the benchmarks share: medians of interleaved runs, and tables. */
+
+import { cpus, release } from "node:os";
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Numbers measured so far, by name. */
+export class Samples {
+  private readonly byName = new Map<string, number[]>();
+
+  add(name: string, value: number): void {
+    const values = this.byName.get(name);
+    if (values === undefined) this.byName.set(name, [value]);
+    else values.push(value);
+  }
+
+  of(name: string): readonly number[] {
+    return this.byName.get(name) ?? [];
+  }
+}
+
+/**
+ * Runs all measurements in turn, `rounds` times over. A machine that is slow for a while is then slow for each of them,
+ * and what they are relative to each other stays true.
+ */
+export async function interleaved(
+  rounds: number,
+  measurements: readonly (() => void | Promise<void>)[],
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    process.stderr.write(`round ${round + 1} of ${rounds}\n`);
+    for (const measure of measurements) await measure();
+  }
+}
+
+/** `median (lowest .. highest)`, or a dash. */
+export function spread(values: readonly number[], digits: number): string {
+  if (values.length === 0) return "-";
+  const [middle, low, high] = [median(values), Math.min(...values), Math.max(...values)];
+  return `${middle.toFixed(digits)} (${low.toFixed(digits)} .. ${high.toFixed(digits)})`;
+}
+
+/** Prints a table as markdown has it. */
+export function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const widths = head.map((_, i) => Math.max(...[head, ...rows].map((row) => row[i].length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(" | ")} |`;
+  const rule = `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`;
+  console.log([line(head), rule, ...rows.map(line), ""].join("\n"));
+}
+
+/** The machine, in a line. */
+export function describeMachine(): string {
+  const cores = cpus();
+  return `${cores.length} cores (${cores[0]?.model.trim()}), ${process.platform} ${release()}, Bun ${Bun.version}`;
+}
+
+/** The number behind `--name` on the command line. */
+export function flag(name: string, otherwise: number): number {
+  const at = process.argv.indexOf(`--${name}`);
+  if (at === -1) return otherwise;
+  const value = Number(process.argv[at + 1]);
+  if (!(value > 0)) throw new Error(`--${name} wants a number above 0`);
+  return value;
+}
