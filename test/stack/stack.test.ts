@@ -83,6 +83,24 @@ describe("Stack", () => {
     expect(listener.accept()?.state).toBe("ESTABLISHED");
   });
 
+  test("a connection that was aborted keeps its number until its reset could be sent, and no longer", () => {
+    const { device, stack } = setUp();
+    const listener = stack.sockets.listen({ port: 80 });
+    device.inject(tcpPacket({ from: PEER, to: US }, SYN));
+    stack.poll(0);
+    const iss = new DataView(device.take()[0].buffer).getInt32(24);
+    device.inject(tcpPacket({ from: PEER, to: US }, { ...SYN, seq: 2, ack: iss + 1, flags: 16 }));
+    stack.poll(1);
+    const socket = listener.accept();
+    device.room = 0;
+    socket?.abort();
+    stack.poll(2);
+    expect([socket?.state, stack.sockets.size, device.sent.length]).toEqual(["CLOSED", 2, 0]);
+    device.room = 1;
+    stack.poll(3);
+    expect([stack.sockets.size, device.sent.length]).toEqual([1, 1]);
+  });
+
   test("sockets are counted, and one too many is EMFILE", () => {
     const { stack } = setUp({ maxSockets: 2 });
     const listener = stack.sockets.listen({ port: 80 });

@@ -276,6 +276,32 @@ describe("MUST-12: the program is informed whether the connection closed normall
   });
 });
 
+describe("the number of a socket", () => {
+  scenario("is kept until its reset could be sent, and given back then", () => {
+    const s = established({ maxSockets: 1 });
+    s.host.device.room = 0;
+    s.abort();
+    s.failedWith("ECONNABORTED");
+    expect(s.host.stack.sockets.size).toBe(1);
+    s.host.device.room = 10;
+    s.host.run();
+    s.sends({ flags: "R.", seq: 1, ack: 1 });
+    expect(s.host.stack.sockets.size).toBe(0);
+  });
+
+  scenario("what arrives before the reset could be sent finds no connection any more", () => {
+    const s = established();
+    s.host.device.room = 0;
+    s.abort();
+    s.host.device.room = 1;
+    s.receives({ length: 10 });
+    s.sends({ flags: "R", seq: 1 });
+    s.host.device.room = 10;
+    s.host.run();
+    s.sends({ flags: "R.", seq: 1, ack: 1 });
+  });
+});
+
 describe("the memory of a connection", () => {
   scenario("an idle one holds none", () => {
     const s = established();

@@ -131,6 +131,7 @@ describe("3.10.7.4, sixth: the URG bit", () => {
     s.reads(10);
     s.receives({ flags: "U.", seq: 11, urgent: 60_000 });
     s.is("ESTABLISHED");
+    s.receives({ flags: "P.", seq: 11, length: 5 });
     expect(s.host.stack.stats.tcpUrgentIgnored).toBe(2);
   });
 });
@@ -144,7 +145,8 @@ describe("3.10.7.4, seventh: the segment text", () => {
     s.reads(6);
     s.readsNothing();
     s.sends({ ack: 11, at: 40 });
-    expect(s.socket.info().bytesReceived).toBe(10);
+    s.receives({ seq: 11, length: 5 });
+    expect(s.socket.info().bytesReceived).toBe(15);
   });
 
   scenario("the acknowledgment is piggybacked on a segment that goes out anyway", () => {

@@ -30,6 +30,16 @@ describe("2: the basic algorithm", () => {
     expect(s.socket.info()).toMatchObject({ rttvarMs: 66.875, srttMs: 102.5, rtoMs: 370 });
   });
 
+  scenario("(2.3) a round trip without a delay is a measurement as well", () => {
+    const s = established();
+    expect(s.socket.info()).toMatchObject({ srttMs: 0, rttvarMs: 0 });
+    s.writes(10);
+    s.sends({ length: 10 });
+    s.passes(80);
+    s.receives({ ack: 11 });
+    expect(s.socket.info()).toMatchObject({ srttMs: 10, rttvarMs: 20 });
+  });
+
   scenario("(2.4) RTO has a lower bound", () => {
     expect(established().socket.info()).toMatchObject({ srttMs: 0, rtoMs: 200 });
     expect(established({ tcp: { minRtoMs: 1_000 } }).socket.info().rtoMs).toBe(1_000);

@@ -121,6 +121,22 @@ describe("the window opens", () => {
     s.sends({ seq: 11, length: 1, at: 1_200 });
   });
 
+  scenario(
+    "the rest waits for the ACK of that byte (Nagle), also when the next probe would have been due",
+    () => {
+      const s = shut();
+      s.writes(10);
+      s.sends({ length: 1, at: 200 });
+      s.passes(100);
+      s.receives({ ack: 1, win: 1_000 });
+      s.sends({ seq: 1, length: 1 });
+      s.sends({ seq: 1, length: 1, at: 500 });
+      s.sendsNothing({ until: 899 });
+      s.receives({ ack: 2, win: 1_000 });
+      s.sends({ flags: "P.", seq: 2, length: 9 });
+    },
+  );
+
   scenario("no probe follows, though one was due already", () => {
     const s = shut({ noDelay: true });
     s.writes(2);
