@@ -96,6 +96,8 @@ function onAcked(tcb: Tcb, ack: number, acked: number, now: number): void {
   } else {
     tcb.duplicateAcks = 0;
     onNewDataAcked(tcb, acked);
+    // A mark of loss that stayed behind would seem to lie ahead after 2^31 bytes, and end fast retransmit.
+    if (seqGt(ack, tcb.recover)) tcb.recover = seqAdd(ack, -1);
   }
   // RFC 6298 5.2 and 5.3.
   if (flightSize(tcb) === 0) tcb.retransmitAt = NEVER;

@@ -23,6 +23,14 @@ function duplicates(s: Conversation, count: number, ack = 1): number[] {
   return sent;
 }
 
+/** As if so many bytes more had been sent and acknowledged. */
+function skip(s: Conversation, bytes: number): void {
+  const tcb = s.tcb!;
+  for (const name of ["sndUna", "sndNxt", "sndWl2", "rtxNxt", "rtxEnd"] as const)
+    tcb[name] = (tcb[name] + bytes) | 0;
+  s.iss += bytes;
+}
+
 describe("RFC 3042: limited transmit", () => {
   scenario("the first two duplicate ACKs let one new segment out each; cwnd is not changed", () => {
     const s = inFlight(10_000);
@@ -236,6 +244,22 @@ describe("RFC 6582 3.2, step 2: the variable recover", () => {
     s.sent();
     expect(duplicates(s, 3, 13_001)).toContain(13_001);
     expect(s.host.stack.stats.tcpFastRetransmissions).toBe(2);
+  });
+
+  scenario("recover does not stay behind: after 2^31 bytes it would seem to lie ahead", () => {
+    const s = established(wide);
+    for (let i = 0; i < 3; i++) {
+      s.writes(1_000);
+      s.sends({ length: 1_000 });
+      s.receives({});
+      skip(s, 2 ** 30);
+    }
+    s.writes(10_000);
+    expect(s.sent()).toHaveLength(10);
+    // In slow start an ACK still opens cwnd by two segments.
+    s.receives({ ack: 6_001 });
+    expect(s.socket.info().cwnd).toBe(12_000);
+    expect(duplicates(s, 3, 6_001)).toEqual([6_001]);
   });
 
   scenario("4.1: after a timeout, duplicates caused by its retransmissions are no loss", () => {
