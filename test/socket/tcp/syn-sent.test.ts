@@ -154,6 +154,18 @@ describe("user calls", () => {
     s.is("FIN_WAIT_1");
   });
 
+  scenario("however little that is", () => {
+    for (const count of [1, 2]) {
+      const s = synSent();
+      s.writes(count);
+      s.shutdown();
+      s.sendsNothing({ until: 999 });
+      s.sends({ flags: "S", seq: 0, at: 1_000 });
+      s.receives(s.syn("S."));
+      s.sends({ flags: "FP.", seq: 1, length: count });
+    }
+  });
+
   scenario("a half-close without any text follows the handshake at once", () => {
     const s = synSent();
     s.shutdown();

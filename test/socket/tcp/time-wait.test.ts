@@ -1,6 +1,14 @@
 import { describe, expect } from "bun:test";
 import { CLOSED_EVENT, READABLE, StackError, WRITABLE } from "../../../src/index.ts";
-import { established, finWait2, LISTENING_PORT, PEER_PORT, scenario, timeWait } from "../../support/tcp.ts";
+import {
+  closing,
+  established,
+  finWait2,
+  LISTENING_PORT,
+  PEER_PORT,
+  scenario,
+  timeWait,
+} from "../../support/tcp.ts";
 import { behavesAsSynchronized } from "../../support/tcp-synchronized.ts";
 
 /** RFC 9293 3.10.1 to 3.10.8 for TIME-WAIT. */
@@ -118,6 +126,39 @@ describe("3.10.8, TIME-WAIT TIMEOUT", () => {
     s.wasToldOf(CLOSED_EVENT | READABLE | WRITABLE);
     expect(s.host.stack.sockets.size).toBe(0);
     expect(s.host.isQuiet).toBe(true);
+  });
+});
+
+describe("3.10.7.4, eighth: turn off the other timers", () => {
+  scenario(
+    "after a long half-close, with no other timer running, the timeout is started all the same",
+    () => {
+      const s = finWait2();
+      s.sendsNothing({ until: 500_000 });
+      s.receives({ flags: "F.", seq: 1, ack: 2 });
+      s.sends({ seq: 2, ack: 2 });
+      s.sendsNothing({ until: 559_999 });
+      s.is("TIME_WAIT");
+      s.sendsNothing({ until: 560_000 });
+      s.is("CLOSED");
+    },
+  );
+
+  scenario("no keep-alive", () => {
+    const s = finWait2();
+    s.socket.setKeepAlive(1_000, 100, 3);
+    s.receives({ flags: "F.", seq: 1, ack: 2 });
+    s.sends({ seq: 2, ack: 2 });
+    s.sendsNothing({ until: 60_000 });
+    s.failedWith(null);
+  });
+
+  scenario("no retransmission", () => {
+    const s = closing();
+    s.receives({ seq: 2, ack: 2 });
+    s.sendsNothing({ until: 60_000 });
+    s.failedWith(null);
+    expect(s.host.stack.stats.tcpTimeouts).toBe(0);
   });
 });
 
