@@ -223,12 +223,12 @@ describe("what has arrived can be read when the connection is over", () => {
     const s = established();
     s.shutdown();
     s.sends({ flags: "F.", seq: 1 });
-    s.receives({ flags: "F.", seq: 1, ack: 2, length: 50_000 % 1_460 });
+    s.receives({ flags: "F.", seq: 1, ack: 2, length: 360 });
     s.sends({ seq: 2 });
     s.sendsNothing({ for: 60_000 });
     s.failedWith(null);
-    expect(s.socket.readableBytes).toBe(50_000 % 1_460);
-    s.reads(50_000 % 1_460);
+    expect(s.socket.readableBytes).toBe(360);
+    s.reads(360);
     s.readsEnd();
     poolIsFull(s);
   });

@@ -39,6 +39,16 @@ describe("3.10.7.1, SEGMENT ARRIVES", () => {
     expect(s.host.stack.stats.tcpBadChecksum).toBe(1);
   });
 
+  scenario("nothing of what was sent before is left in a reset", () => {
+    const s = synSent();
+    const t = s.from(9_999, { passive: true });
+    t.localPort = 7;
+    t.receives({ flags: "S", seq: 100 });
+    t.sends({ flags: "R.", rawSeq: 0, ack: 101, win: 0, mss: null, wscale: null });
+    t.receives({ flags: ".", seq: 100, ack: 55 });
+    t.sends({ flags: "R", seq: 55, win: 0, mss: null, wscale: null });
+  });
+
   scenario("each reset is counted", () => {
     const s = closed();
     s.receives({ flags: "S", seq: 100 });

@@ -121,6 +121,14 @@ describe("3.10.8, timeouts", () => {
     expect(s.host.stack.sockets.size).toBe(0);
   });
 
+  scenario("a second CLOSE does not start the minute anew", () => {
+    const s = closedFinWait2();
+    s.sendsNothing({ until: 50_000 });
+    s.close();
+    s.sendsNothing({ until: 60_000 });
+    s.failedWith(null);
+  });
+
   scenario("the minute begins with CLOSE, where the FIN was acknowledged before", () => {
     const s = finWait2();
     s.sendsNothing({ until: 500_000 });

@@ -69,6 +69,15 @@ describe("probing", () => {
     expect(s.host.stack.stats.tcpKeepAlives).toBe(1);
   });
 
+  scenario("with the window as it was offered last", () => {
+    const s = kept({ tcp: { receiveBuffer: 4_000 } });
+    s.receives({ length: 1_000 }, { length: 1_000 });
+    s.sends({ ack: 2_001, win: 2_000 });
+    s.sends({ seq: 0, ack: 2_001, win: 2_000, at: 1_000 });
+    const t = kept({ wscale: 0 });
+    t.sends({ seq: 0, ack: 1, win: 32_768, at: 1_000 });
+  });
+
   scenario("the answer starts the idle time anew", () => {
     const s = kept();
     for (let i = 1; i <= 20; i++) {

@@ -1,6 +1,6 @@
 import { describe, expect } from "bun:test";
 import { READABLE, WRITABLE } from "../../../src/index.ts";
-import { established, scenario, segments } from "../../support/tcp.ts";
+import { established, scenario, segments, synReceived, synSent } from "../../support/tcp.ts";
 
 /** Connections share one pool of pages: what happens when it runs low, and that nobody is forgotten when it does not. */
 
@@ -64,6 +64,39 @@ describe("a program that writes", () => {
       s.wasToldOf(0);
     },
   );
+});
+
+describe("counters", () => {
+  scenario("of what connections do", () => {
+    const s = synReceived();
+    s.receives({ seq: 1, ack: 1 });
+    s.accepts();
+    s.receives({ seq: -5 });
+    s.sends({ ack: 1 });
+    s.writes(10);
+    s.sends({ length: 10 });
+    s.sends({ flags: "P.", seq: 1, length: 10, at: 200 });
+    s.receives({ flags: "R", seq: 1 });
+    const { stats } = s.host.stack;
+    expect(stats).toMatchObject({
+      tcpTimeouts: 1,
+      tcpRetransmissions: 1,
+      tcpPassiveOpens: 1,
+      tcpActiveOpens: 0,
+      tcpUnacceptable: 1,
+      tcpResetsReceived: 1,
+    });
+    s.host.stack.sockets.connect({ address: "10.0.0.2", port: 9 }).abort();
+    expect(stats.tcpActiveOpens).toBe(1);
+    const t = synSent();
+    t.sends({ flags: "S", seq: 0, at: 1_000 });
+    t.receives({ flags: "R.", seq: 0, ack: 1 });
+    expect(t.host.stack.stats).toMatchObject({
+      tcpActiveOpens: 1,
+      tcpResetsReceived: 1,
+      tcpRetransmissions: 1,
+    });
+  });
 });
 
 describe("a window that was cut down", () => {

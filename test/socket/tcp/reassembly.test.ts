@@ -17,6 +17,16 @@ describe("segments out of order", () => {
     s.reads(200);
   });
 
+  scenario("also where one byte is missing", () => {
+    const s = established();
+    s.receives({ seq: 2, length: 9 });
+    s.sends({ ack: 1 });
+    s.readsNothing();
+    s.receives({ seq: 1, length: 1 });
+    s.sends({ ack: 11 });
+    s.reads(10);
+  });
+
   scenario("in reverse", () => {
     const s = established();
     for (let i = 9; i > 0; i--) {
@@ -226,6 +236,7 @@ describe("limits", () => {
     s.receives({ seq: 1_001, length: 1_000 });
     s.sends({ ack: 1 });
     expect(s.host.stack.stats.tcpNoBuffer).toBe(3);
+    s.wasToldOf(0);
     giveBack();
     s.receives({ flags: "F.", seq: 1, length: 1_000 });
     s.sends({ ack: 1_002 });

@@ -66,9 +66,19 @@ describe("F, the keyed hash", () => {
       isn.next(local, 1, parseAddress("10.0.0.3"), 2, 0),
       isn.next(parseAddress("2001:db8::1"), 1, parseAddress("2001:db8::2"), 2, 0),
       isn.next(parseAddress("2001:db8::1"), 1, parseAddress("2001:db8:0:1::2"), 2, 0),
-      isn.next(parseAddress("2001:db8:1::1"), 1, parseAddress("2001:db8::2"), 2, 0),
     ]);
-    expect(values.size).toBe(10);
+    const addresses = [0, 1, 2, 3].map((at) => {
+      const groups = ["2001", "db8", "1", "2", "3", "4", "5", "6"];
+      groups[2 * at + 1] = "ffff";
+      return parseAddress(groups.join(":"));
+    });
+    const plain = parseAddress("2001:db8:1:2:3:4:5:6");
+    values.add(isn.next(plain, 1, plain, 2, 0));
+    for (const address of addresses) {
+      values.add(isn.next(address, 1, plain, 2, 0));
+      values.add(isn.next(plain, 1, address, 2, 0));
+    }
+    expect(values.size).toBe(18);
   });
 
   test("MUST-9: without the key it is not to be computed: other keys, other numbers", () => {

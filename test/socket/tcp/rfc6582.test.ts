@@ -176,8 +176,10 @@ describe("RFC 6582 3.2: fast recovery", () => {
   scenario("the recovery ends: duplicates after it are counted anew", () => {
     const s = recovering(20_000);
     s.receives({ ack: 12_001 });
-    s.sent();
-    duplicates(s, 2, 12_001);
+    s.sends({ seq: 12_001, length: 1_000 }, { seq: 13_001, length: 1_000 });
+    // One segment for each of the first two, by limited transmit.
+    expect(duplicates(s, 1, 12_001)).toEqual([14_001]);
+    expect(duplicates(s, 1, 12_001)).toEqual([15_001]);
     expect(s.host.stack.stats.tcpFastRetransmissions).toBe(1);
   });
 

@@ -76,6 +76,17 @@ describe("2.3: using the scale", () => {
     s.sends({ ack: 2_881, win: (1 << 15) - 90 });
   });
 
+  scenario("a shift of 0 is an option as well: the other direction may be scaled", () => {
+    const s = listening();
+    s.receives({ ...s.syn("S"), wscale: 0 });
+    s.sends({ flags: "S.", wscale: 3, win: 65_535 });
+    s.receives({ seq: 1, ack: 1, wscale: 0 });
+    s.accepts();
+    expect(s.socket.info().sndWnd).toBe(65_535);
+    s.receives({ length: 1_000 }, { length: 1_000 });
+    s.sends({ ack: 2_001, win: (262_144 - 2_000) / 8 });
+  });
+
   scenario("a shift above 14 counts as 14", () => {
     const s = established({ wscale: 15, win: 2 });
     expect(s.socket.info().sndWnd).toBe(2 << 14);

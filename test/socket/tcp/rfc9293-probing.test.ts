@@ -22,6 +22,15 @@ describe("MUST-36: probing of zero windows", () => {
     }
   });
 
+  scenario("also of a window that has never been open", () => {
+    const s = established({ win: 0 });
+    s.writes(10);
+    s.sends({ flags: ".", seq: 1, length: 1, at: 200 });
+    s.receives({ ack: 1 });
+    s.sendsNothing({ until: 599 });
+    s.sends({ flags: ".", seq: 1, length: 1, at: 600 });
+  });
+
   scenario("the interval is a minute at most", () => {
     const s = shut();
     s.writes(10);
@@ -138,7 +147,7 @@ describe("the window opens", () => {
   );
 
   scenario("no probe follows, though one was due already", () => {
-    const s = shut({ noDelay: true });
+    const s = shut();
     s.writes(2);
     s.sends({ seq: 1, length: 1, at: 200 });
     // The next probe is due, and cannot go out before the window has opened.
@@ -147,7 +156,9 @@ describe("the window opens", () => {
     s.receives({ ack: 1, win: 1_000 });
     s.host.device.room = 100;
     s.host.run();
-    s.sends({ seq: 1, length: 1 }, { flags: "P.", seq: 2, length: 1 });
+    s.sends({ seq: 1, length: 1 });
+    s.receives({ ack: 2, win: 1_000 });
+    s.sends({ flags: "P.", seq: 2, length: 1 });
     s.receives({ ack: 3, win: 1_000 });
     s.sendsNothing({ for: 1_000_000 });
   });

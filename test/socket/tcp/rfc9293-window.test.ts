@@ -86,6 +86,24 @@ describe("RFC 7323 2.4: rounding by the window scale", () => {
   });
 });
 
+describe("RFC 7323 2.4: the window after a read", () => {
+  scenario("is rounded to what has room behind what was not read", () => {
+    for (const count of [50_001, 50_002, 50_003, 50_004]) {
+      const s = established({ tcp: { receiveBuffer: 131_072 }, wscale: 0 });
+      for (let at = 1; at < 131_073; at += 1_460) {
+        s.receives({ seq: at, length: Math.min(1_460, 131_073 - at) });
+        s.sent();
+      }
+      s.passes(40);
+      s.sent();
+      s.reads(count);
+      const [update] = s.sent();
+      expect(update.seg.window * 4).toBeLessThanOrEqual(count);
+      expect(update.seg.window * 4).toBeGreaterThan(count - 8);
+    }
+  });
+});
+
 describe("3.8.6.2.2: when to send a window update", () => {
   scenario("the right edge moves by min(RCV.BUFF / 2, MSS) at least", () => {
     const s = established({ tcp: { receiveBuffer: 10_000 } });

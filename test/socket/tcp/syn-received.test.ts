@@ -1,6 +1,6 @@
 import { describe, expect } from "bun:test";
 import { CLOSED_EVENT, CONNECTED, READABLE, WRITABLE } from "../../../src/index.ts";
-import { scenario, synReceived } from "../../support/tcp.ts";
+import { scenario, synReceived, synSent } from "../../support/tcp.ts";
 
 /** RFC 9293 3.10.1 to 3.10.8 for SYN-RECEIVED, from a passive OPEN, and from an active one whose SYN crossed the peer's. */
 
@@ -28,6 +28,17 @@ for (const [opened, options] of [
       const s = synReceived(options);
       s.receives({ seq: 65_535, ack: 1 });
       s.is("ESTABLISHED");
+    });
+
+    scenario("first: nor is what has the SYN's sequence number and is no SYN", () => {
+      const s = synReceived(options);
+      s.receives({ seq: 0, ack: 1 });
+      s.sends(challenge);
+      s.receives({ seq: 0, ack: 1, length: 1 });
+      s.sends(challenge);
+      s.receives({ flags: "SR", seq: 0 });
+      s.sendsNothing();
+      s.is("SYN_RECEIVED");
     });
 
     scenario("the peer's SYN again: our SYN-ACK must have been lost, and is sent again", () => {
@@ -217,6 +228,19 @@ describe("after an active OPEN", () => {
 
   scenario("3.10.6, STATUS", () => {
     expect(synReceived(ACTIVE).socket.info().state).toBe("SYN_RECEIVED");
+  });
+
+  scenario("3.10.8: the user timeout counts from the peer's SYN: until then nobody had answered", () => {
+    const s = synSent({ tcp: { userTimeoutMs: 10_000 } });
+    s.passes(60_000);
+    expect(s.sent()).toHaveLength(5);
+    s.receives(s.syn("S"));
+    s.sends({ flags: "S.", seq: 0, ack: 1 });
+    s.sends({ flags: "S.", seq: 0, ack: 1, at: 63_000 });
+    s.is("SYN_RECEIVED");
+    s.passes(60_000);
+    s.sent();
+    s.failedWith("ETIMEDOUT");
   });
 
   scenario("3.10.8: the SYN-ACK is sent again until the user timeout; then the program is told", () => {

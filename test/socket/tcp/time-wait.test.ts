@@ -34,6 +34,17 @@ describe("3.10.7.4: a retransmission of the remote FIN", () => {
     s.is("CLOSED");
   });
 
+  scenario("a FIN behind the first one as well: beyond that there is nothing", () => {
+    const s = timeWait();
+    s.sendsNothing({ until: 50_000 });
+    s.receives({ flags: "F.", seq: 2, ack: 2 });
+    s.sends({ seq: 2, ack: 2 });
+    s.sendsNothing({ until: 109_999 });
+    s.is("TIME_WAIT");
+    s.sendsNothing({ until: 110_000 });
+    s.is("CLOSED");
+  });
+
   scenario("with the text before it", () => {
     const s = finWait2();
     s.receives({ flags: "F.", seq: 1, ack: 2, length: 10 });
@@ -192,8 +203,16 @@ describe("3.6.1, MAY-2: a new SYN reopens the connection", () => {
     s.failedWith(null);
     s.wasToldOf(CLOSED_EVENT | READABLE | WRITABLE);
     expect(s.host.stateOf(LISTENING_PORT, PEER_PORT)).toBe("SYN_RECEIVED");
-    s.receives({ seq: 4, ack: 2 + ahead + 1 - 2 + 0 });
-    s.sent();
+    s.receives({ seq: 4, ack: 2 + ahead + 1 });
+    s.sendsNothing();
+    expect(s.host.stateOf(LISTENING_PORT, PEER_PORT)).toBe("ESTABLISHED");
+  });
+
+  scenario("(1) holds by itself where the clock of RFC 6528 has gone on far enough", () => {
+    const s = served();
+    s.host.iss += 1_000_000;
+    s.receives({ flags: "S", seq: 3 });
+    s.sends({ flags: "S.", seq: 1_000_000, ack: 4 });
   });
 
   scenario("not when it might be an old one: that is challenged", () => {
