@@ -5,21 +5,28 @@
  * owns and reuses, so that moving a frame allocates nothing.
  */
 
+import type { StackError } from "./errors.ts";
+
 /** What a frame starts with: an IP header (TUN) or an Ethernet header (TAP). */
 export type Medium = "ip" | "ethernet";
 
-/** What a device can do, fixed while it is open. */
+/** What a device can do. It stays the same while the device is open, but for the MTU (see `DeviceEvent`). */
 export interface Capabilities {
   readonly medium: Medium;
   /** Largest IP packet in bytes, without any link header. */
   readonly mtu: number;
   /**
-   * `true` where the device fills in TCP and UDP checksums of what is transmitted and vouches for those of what is
-   * received; `false` where the stack computes and verifies them.
+   * `true` where the device fills in TCP and UDP checksums of frames that are committed with `checksumOffloaded`;
+   * `false` where the stack computes all of them. Whether a received one needs a check, the frame says.
    */
   readonly checksumOffload: boolean;
-  /** Largest TCP super-segment in bytes that `commit` splits by itself; 0 where the device can't. */
+  /**
+   * Largest IP packet in bytes, headers included, that `commit` cuts into TCP segments by itself (see
+   * `Frame.segmentSize`); 0 where the device can't. Only with `checksumOffload`.
+   */
   readonly maxSuperSegment: number;
+  /** Ethernet only, and there always: the six bytes of the address that the stack has on this device. */
+  readonly hardwareAddress?: Uint8Array;
 }
 
 /**
@@ -32,15 +39,35 @@ export class Frame {
   bytes: Uint8Array;
   offset = 0;
   length = 0;
-  /** On receive: the transport checksum needs no check. On transmit: the device is to compute it. */
+  /**
+   * On receive: the TCP or UDP checksum needs no check; the field itself may hold only the sum of the pseudo-header.
+   * On transmit: the field holds that sum, and the device is to complete it.
+   */
   checksumOffloaded = false;
-  /** On transmit: payload bytes of each segment the device is to cut from this super-segment; 0 for one packet. */
+  /**
+   * On transmit: payload bytes of each TCP segment that the device is to cut from this frame. On receive: payload bytes
+   * of each TCP segment or UDP datagram that the frame was put together from. 0 for a packet as it is.
+   */
   segmentSize = 0;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
   }
 }
+
+/**
+ * What befalls a device while it is open. Frames that are sent while it is `"down"` or `"removed"` are lost, as on a
+ * cable that is unplugged; it works again after `"up"`.
+ */
+export type DeviceEvent =
+  | { readonly type: "up" }
+  | { readonly type: "down" }
+  /** The interface is gone. The device takes it up again when one of that name appears. */
+  | { readonly type: "removed" }
+  /** `capabilities.mtu` has changed. */
+  | { readonly type: "mtu"; readonly mtu: number }
+  /** The system refused something that it will hardly allow the next time; the sentence says what to do. */
+  | { readonly type: "error"; readonly error: StackError };
 
 /** A network device: a memory pair, a TUN or TAP interface, a raw socket, or one of these wrapped by another. */
 export interface Device {
@@ -72,6 +99,12 @@ export interface Device {
 
   /** Registers the one callback for "there may be room to transmit", called after `transmit` returned `null`. */
   onWritable(callback: () => void): void;
+
+  /**
+   * Registers the one callback for what befalls the device. It is called outside of any call into the device but
+   * `wait`. Devices that nothing can befall do without.
+   */
+  onEvent?(callback: (event: DeviceEvent) => void): void;
 
   /** Blocks until readable or until `timeoutMs` have passed; for programs that poll in a loop of their own. */
   wait?(timeoutMs: number): boolean;

@@ -1,4 +1,4 @@
-export type { Capabilities, Device, Medium } from "./device.ts";
+export type { Capabilities, Device, DeviceEvent, Medium } from "./device.ts";
 export { Frame } from "./device.ts";
 export { type ErrorCode, StackError } from "./errors.ts";
 export type { HostConnectOptions } from "./host/connect.ts";
