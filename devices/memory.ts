@@ -14,9 +14,21 @@ export interface MemoryOptions {
    * `false` unless told.
    */
   readonly checksumOffload?: boolean;
+  /**
+   * `true` where frames may also be TCP super-segments of up to 65,535 bytes, which arrive as they were sent; implies
+   * `checksumOffload`. A queue of 256 then has room for 16 MiB, touched only as it is used. `false` unless told.
+   */
+  readonly offload?: boolean;
+  /** Ethernet only: the addresses of both ends, six bytes each; 02:00:00:00:00:01 and 02:00:00:00:00:02 unless told. */
+  readonly hardwareAddresses?: readonly [Uint8Array, Uint8Array];
 }
 
-const ETHERNET_HEADER = 14;
+/** With the four bytes of a tag, which are in the frame and not in the packet (IEEE 802.1Q). */
+const ETHERNET_HEADER = 18;
+/** An IPv4 packet has no more. */
+const LARGEST_PACKET = 65_535;
+/** Locally administered (IEEE 802), and told apart by the last byte. */
+const HARDWARE_ADDRESSES = [Uint8Array.of(2, 0, 0, 0, 0, 1), Uint8Array.of(2, 0, 0, 0, 0, 2)] as const;
 /** Slots start on cache lines, so that two frames never share one. */
 const SLOT_ALIGNMENT = 64;
 /**
@@ -72,6 +84,7 @@ class Channel {
   readonly limit: number;
   readonly offload: boolean;
   readonly lengths: Int32Array;
+  readonly segmentSizes: Int32Array;
   /** The frame that the writer is lent, again and again. */
   readonly outgoing: Frame;
   readonly readable = new Deferred();
@@ -91,17 +104,19 @@ class Channel {
   readerClosed = false;
   writerClosed = false;
 
-  constructor(medium: Medium, mtu: number, limit: number, offload: boolean) {
-    // An Ethernet header of 14 bytes that starts at 2 puts the IP header on a multiple of four.
+  constructor(capabilities: Capabilities, limit: number) {
+    const { medium, mtu, checksumOffload, maxSuperSegment } = capabilities;
+    // An Ethernet header of 14 or 18 bytes that starts at 2 puts the IP header on a multiple of four.
     this.firstByte = medium === "ethernet" ? 2 : 0;
-    this.largest = medium === "ethernet" ? mtu + ETHERNET_HEADER : mtu;
+    this.largest = Math.max(mtu, maxSuperSegment) + (medium === "ethernet" ? ETHERNET_HEADER : 0);
     const wanted = this.firstByte + this.largest;
     this.slotSize = wanted + ((SLOT_ALIGNMENT - (wanted % SLOT_ALIGNMENT)) % SLOT_ALIGNMENT);
     this.slots = limit + 1;
     this.limit = limit;
-    this.offload = offload;
+    this.offload = checksumOffload;
     this.slab = new Uint8Array(new ArrayBuffer((this.slots + 1) * this.slotSize));
     this.lengths = new Int32Array(this.slots);
+    this.segmentSizes = new Int32Array(this.slots);
     this.outgoing = new Frame(this.slab);
   }
 
@@ -125,7 +140,7 @@ class Channel {
     frame.offset = this.head * this.slotSize + this.firstByte;
     frame.length = this.lengths[this.head];
     frame.checksumOffloaded = this.offload;
-    frame.segmentSize = 0;
+    frame.segmentSize = this.segmentSizes[this.head];
     if (this.blocked) {
       this.blocked = false;
       this.writable.request();
@@ -164,6 +179,7 @@ class Channel {
     // A frame to or from a closed end is sent, and lost on its way: the way of all frames to an unplugged machine.
     if (this.readerClosed) return;
     this.lengths[this.tail] = frame.length;
+    this.segmentSizes[this.tail] = frame.segmentSize;
     this.tail = this.tail + 1 === this.slots ? 0 : this.tail + 1;
     this.queued++;
     if (this.starved) {
@@ -265,9 +281,17 @@ export function memoryPair(options: MemoryOptions = {}): [Device, Device] {
   const medium = options.medium ?? "ip";
   const mtu = checkRange("mtu", options.mtu ?? 1500, 68, 65535);
   const limit = checkRange("queueLength", options.queueLength ?? 256, 1, 65536);
-  const checksumOffload = options.checksumOffload ?? false;
-  const capabilities: Capabilities = Object.freeze({ medium, mtu, checksumOffload, maxSuperSegment: 0 });
-  const toRight = new Channel(medium, mtu, limit, checksumOffload);
-  const toLeft = new Channel(medium, mtu, limit, checksumOffload);
-  return [new MemoryDevice(capabilities, toLeft, toRight), new MemoryDevice(capabilities, toRight, toLeft)];
+  const offload = options.offload ?? false;
+  const common = {
+    medium,
+    mtu,
+    checksumOffload: offload || (options.checksumOffload ?? false),
+    maxSuperSegment: offload ? LARGEST_PACKET : 0,
+  };
+  const [left, right] = (options.hardwareAddresses ?? HARDWARE_ADDRESSES).map((hardwareAddress) =>
+    Object.freeze(medium === "ethernet" ? { ...common, hardwareAddress } : common),
+  );
+  const toRight = new Channel(left, limit);
+  const toLeft = new Channel(right, limit);
+  return [new MemoryDevice(left, toLeft, toRight), new MemoryDevice(right, toRight, toLeft)];
 }

@@ -154,8 +154,8 @@ export class Stack {
     let count = 0;
     while (count < RECEIVE_BATCH && device.receive(received)) {
       count++;
-      const { bytes, offset, length, checksumOffloaded } = received;
-      ipInput(iface, this.sockets, bytes, offset, length, checksumOffloaded);
+      const { bytes, offset, length, checksumOffloaded, segmentSize } = received;
+      ipInput(iface, this.sockets, bytes, offset, length, checksumOffloaded, segmentSize);
     }
     this.stats.framesReceived += count;
     return count;

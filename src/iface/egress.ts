@@ -32,9 +32,10 @@ export function drainReady(iface: Interface, sockets: SocketSet, budget: number)
 function sendSegments(iface: Interface, tcb: Tcb): number {
   const { context } = tcb;
   const seg = iface.outgoing;
+  const room = (tcb.maxText > tcb.mss ? iface.maxSuperSegment : iface.mtu) - IPV4_HEADER_LENGTH;
   for (let sent = 0; sent < TURN; sent++) {
     // The frame comes first: what `nextSegment` has handed out counts as sent.
-    const frame = lendFrame(iface, iface.mtu - IPV4_HEADER_LENGTH);
+    const frame = lendFrame(iface, room);
     if (frame === null) {
       iface.ready.push(tcb.index);
       return sent;

@@ -26,6 +26,7 @@ const SMALLEST_MTU = 68;
 export class Interface implements Path {
   readonly device: Device;
   readonly mtu: number;
+  readonly maxSuperSegment: number;
   readonly addresses: readonly Cidr[];
   /** Where packets go that no interface's network holds, or `null`. */
   readonly gateway: IpAddress | null;
@@ -40,7 +41,7 @@ export class Interface implements Path {
   readonly outgoing = new TcpSegment();
 
   constructor(device: Device, addresses: readonly Cidr[], gateway: IpAddress | null, maxSockets: number) {
-    const { medium, mtu } = device.capabilities;
+    const { medium, mtu, maxSuperSegment } = device.capabilities;
     if (medium !== "ip") {
       throw new StackError(
         "ENOTSUP",
@@ -63,6 +64,7 @@ export class Interface implements Path {
     }
     this.device = device;
     this.mtu = mtu;
+    this.maxSuperSegment = maxSuperSegment;
     this.addresses = addresses;
     this.gateway = gateway;
     this.ready = new ReadyQueue(maxSockets);

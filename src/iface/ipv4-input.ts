@@ -43,6 +43,7 @@ export function ipInput(
   offset: number,
   length: number,
   checksumKnown: boolean,
+  segmentSize: number,
 ): void {
   const { stats } = sockets.context;
   if (length === 0 || bytes[offset] >> 4 !== VERSION_4) {
@@ -77,11 +78,11 @@ export function ipInput(
   switch (ipv4Protocol(bytes, offset)) {
     case PROTOCOL_TCP:
       // RFC 9293 3.9.2.3: a connection has one peer, so nothing that was sent to many belongs to one.
-      if (unicast) tcpInput(iface, sockets, bytes, at, bodyLength, checksumKnown);
+      if (unicast) tcpInput(iface, sockets, bytes, at, bodyLength, checksumKnown, segmentSize);
       else stats.ipv4NotForUs++;
       return;
     case PROTOCOL_UDP:
-      udpInput(iface, sockets, bytes, offset, at, bodyLength, checksumKnown, unicast);
+      udpInput(iface, sockets, bytes, offset, at, bodyLength, checksumKnown, segmentSize, unicast);
       return;
     case PROTOCOL_ICMP:
       icmpInput(iface, sockets, bytes, at, bodyLength, unicast);
@@ -113,6 +114,7 @@ function tcpInput(
   offset: number,
   length: number,
   checksumKnown: boolean,
+  segmentSize: number,
 ): void {
   const { stats } = sockets.context;
   const seg = iface.segment;
@@ -124,6 +126,7 @@ function tcpInput(
     stats.tcpBadChecksum++;
     return;
   }
+  seg.segmentSize = segmentSize;
   stats.tcpSegmentsReceived++;
   if (!sockets.tcpSegmentArrives(seg, bytes, iface)) return;
   const frame = lendFrame(iface, TCP_HEADER_LENGTH);
@@ -144,6 +147,7 @@ function udpInput(
   offset: number,
   length: number,
   checksumKnown: boolean,
+  segmentSize: number,
   unicast: boolean,
 ): void {
   const { stats, now } = sockets.context;
@@ -165,10 +169,15 @@ function udpInput(
   }
   const payload = offset + UDP_HEADER_LENGTH;
   const payloadLength = udpLength(bytes, offset) - UDP_HEADER_LENGTH;
-  if (socket.deliver(bytes, payload, payloadLength, source, udpSourcePort(bytes, offset), destination)) {
-    stats.udpReceived++;
-  } else {
-    stats.udpQueueFull++;
+  // Datagrams of one size that the device has joined come apart again; an empty one is a datagram, too.
+  const size = segmentSize > 0 ? segmentSize : Math.max(payloadLength, 1);
+  for (let done = 0; done === 0 || done < payloadLength; done += size) {
+    const part = Math.min(size, payloadLength - done);
+    if (socket.deliver(bytes, payload + done, part, source, udpSourcePort(bytes, offset), destination)) {
+      stats.udpReceived++;
+    } else {
+      stats.udpQueueFull++;
+    }
   }
 }
 

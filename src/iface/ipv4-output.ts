@@ -47,6 +47,7 @@ export function sendTcpFrame(iface: Interface, frame: Frame, seg: TcpSegment, st
   const offloaded = iface.device.capabilities.checksumOffload;
   finishTcpChecksum(frame.bytes, at, length, seg.source, seg.destination, !offloaded);
   frame.checksumOffloaded = offloaded;
+  frame.segmentSize = seg.segmentSize;
   commitIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination, stats);
   stats.tcpSegmentsSent++;
 }

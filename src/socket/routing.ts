@@ -5,6 +5,8 @@ import type { IpAddress } from "../wire/ip-address.ts";
 export interface Path {
   /** Largest IP packet in bytes. */
   readonly mtu: number;
+  /** Largest IP packet in bytes that is cut into TCP segments further down; 0 where none is. */
+  readonly maxSuperSegment: number;
   /** Sockets that have something to send on this way. */
   readonly ready: ReadyQueue;
 }

@@ -20,7 +20,7 @@ export const CWR = 128;
 export const TCP_HEADER_LENGTH = 20;
 
 /** The data offset field counts to 15 words of four bytes, so options have at most this many bytes. */
-const MAX_OPTIONS_LENGTH = 40;
+export const MAX_OPTIONS_LENGTH = 40;
 
 /** The largest shift of a window (RFC 7323 section 2.3). */
 const MAX_WINDOW_SCALE = 14;
@@ -57,6 +57,11 @@ export class TcpSegment {
   payloadOffset = 0;
   /** Payload in bytes. */
   payloadLength = 0;
+  /**
+   * Of a super-segment, one that a device joined from several or is to cut into several: the payload bytes of each, the
+   * last one's may be fewer. Else 0. A matter of the device's: `parseTcp` and `writeTcp` leave it alone.
+   */
+  segmentSize = 0;
   /** Maximum segment size in bytes; 0: no such option. */
   mss = 0;
   /** Shift of 0 to 14; -1: no such option. */

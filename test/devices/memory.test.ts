@@ -152,6 +152,34 @@ describe("memoryPair", () => {
     }
   });
 
+  test("with offload it carries super-segments, and says what they are made of", () => {
+    const [left, right] = memoryPair({ offload: true, queueLength: 2 });
+    expect(left.capabilities).toMatchObject({ mtu: 1500, checksumOffload: true, maxSuperSegment: 65_535 });
+    for (const [length, segmentSize] of [
+      [65_535, 1_460],
+      [1_500, 0],
+    ]) {
+      const lent = left.transmit(length)!;
+      lent.bytes.fill(length & 255, lent.offset, lent.offset + length);
+      lent.segmentSize = segmentSize;
+      left.commit(lent);
+      const frame = new Frame(new Uint8Array(0));
+      expect(right.receive(frame)).toBe(true);
+      expect([frame.length, frame.segmentSize, frame.checksumOffloaded]).toEqual([length, segmentSize, true]);
+      expect(frame.bytes[frame.offset + length - 1]).toBe(length & 255);
+    }
+    expect(() => left.transmit(65_536)).toThrow("65535");
+    expect(() => memoryPair()[0].transmit(1_501)).toThrow("1500");
+  });
+
+  test("an Ethernet pair has an address at each end, and room for a tag", () => {
+    const [left, right] = memoryPair({ medium: "ethernet" });
+    expect([...left.capabilities.hardwareAddress!]).toEqual([2, 0, 0, 0, 0, 1]);
+    expect([...right.capabilities.hardwareAddress!]).toEqual([2, 0, 0, 0, 0, 2]);
+    expect(left.transmit(1_518)).not.toBeNull();
+    expect("hardwareAddress" in memoryPair()[0].capabilities).toBe(false);
+  });
+
   test("refuses what can't be", () => {
     expect(failure(() => memoryPair({ mtu: 67 })).code).toBe("EINVAL");
     expect(failure(() => memoryPair({ mtu: 1500.5 })).code).toBe("EINVAL");

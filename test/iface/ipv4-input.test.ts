@@ -152,6 +152,20 @@ describe("UDP (RFC 768, RFC 1122 4.1.3)", () => {
     expect(stack.nextDeadline(1_000)).toBe(NEVER);
   });
 
+  test("datagrams that the device has joined come apart again", () => {
+    const { stack, device, answers } = setUp();
+    const socket = stack.sockets.bindUdp({ port: 53 });
+    const target = new Uint8Array(100);
+    device.injectJoined(udpPacket(TO_US, 4000, 53, text("onetwothreefo")), 3);
+    device.inject(udpPacket(TO_US, 4000, 53, text("alone")), udpPacket(TO_US, 4000, 53, text("")));
+    expect(answers()).toEqual([]);
+    const received: string[] = [];
+    for (let length = 0; (length = socket.receive(target, origin())) >= 0; )
+      received.push(new TextDecoder().decode(target.subarray(0, length)));
+    expect(received).toEqual(["one", "two", "thr", "eef", "o", "alone", ""]);
+    expect(stack.stats.udpReceived).toBe(7);
+  });
+
   test("a closed port is answered by port unreachable, with the packet quoted; a broadcast is not", () => {
     const { device, answers } = setUp();
     const packet = udpPacket(TO_US, 4000, 9, text("anybody there?"));

@@ -98,6 +98,13 @@ export class Conversation {
     this.host.inject(...arriving.map((segment) => this.packet(segment)));
   }
 
+  /** A segment arrives that the device has joined from segments of this size. */
+  receivesJoined(segmentSize: number, joined: Arriving): void {
+    this.nothingMore();
+    this.host.device.injectJoined(this.packet(joined), segmentSize);
+    this.host.run();
+  }
+
   /** Segments of the peer arrive at a moment at which a timer expires, and are there first. */
   receivesAt(at: number, ...arriving: Arriving[]): void {
     this.nothingMore();
@@ -346,6 +353,9 @@ export class Conversation {
     if (!(seg.flags & ACK) && seg.ack !== 0) return `ack field ${seg.ack} without the flag`;
     if (expected.win !== undefined && seg.window !== expected.win) return `win ${seg.window}`;
     if (seg.payloadLength !== length) return `length ${seg.payloadLength}`;
+    if (expected.cutInto !== undefined && actual.segmentSize !== expected.cutInto) {
+      return `to be cut into ${actual.segmentSize}`;
+    }
     if (expected.mss !== undefined && seg.mss !== (expected.mss ?? 0)) return `mss ${seg.mss}`;
     if (expected.wscale !== undefined && seg.windowScale !== (expected.wscale ?? -1)) {
       return `wscale ${seg.windowScale}`;

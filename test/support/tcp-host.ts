@@ -16,6 +16,8 @@ export interface HostOptions {
   readonly memory?: number;
   readonly maxSockets?: number;
   readonly mtu?: number;
+  /** The device cuts super-segments and completes checksums. */
+  readonly offload?: boolean;
   readonly random?: Random;
   /** Our initial sequence number. */
   readonly iss?: number;
@@ -46,7 +48,7 @@ export class TestHost {
   constructor(options: HostOptions = {}) {
     const { tcp = {}, memory = 2 << 20, maxSockets = 64, mtu = 1_500, random = seededRandom(7) } = options;
     this.stack = new Stack({ memory, maxSockets, random, tcp });
-    this.device = new TestDevice(mtu);
+    this.device = new TestDevice(mtu, options.offload);
     this.stack.addInterface({ device: this.device, addresses: [`${OUR_ADDRESS}/24`] });
     this.iss = options.iss ?? 0;
     Object.assign(this.stack.sockets.context.isn, { next: () => this.iss | 0 });
@@ -134,8 +136,9 @@ export class TestHost {
   }
 
   private collect(): void {
-    for (const bytes of this.device.take()) {
-      const emitted = decode(bytes, this.clock);
+    const sizes = this.device.segmentSizes.splice(0);
+    for (const [i, bytes] of this.device.take().entries()) {
+      const emitted = decode(bytes, this.clock, sizes[i]);
       this.outbox.push(emitted);
       this.onEmitted(emitted);
     }

@@ -77,6 +77,8 @@ export interface Expected extends SegmentSpec {
   /** `null`: no such option. */
   readonly mss?: number | null;
   readonly wscale?: number | null;
+  /** What the device is to cut it into, 0 where it is not to. */
+  readonly cutInto?: number;
 }
 
 /** A segment that the stack has sent. */
@@ -86,6 +88,8 @@ export interface Emitted {
   readonly bytes: Uint8Array;
   readonly seg: TcpSegment;
   readonly text: Uint8Array;
+  /** What the device is to cut it into, or 0. */
+  readonly segmentSize: number;
 }
 
 export function parseFlags(letters: string): number {
@@ -105,7 +109,7 @@ export function formatFlags(flags: number): string {
 }
 
 /** Decodes a frame of the stack; fails where anything but the text could be wrong with it. */
-export function decode(bytes: Uint8Array, at: number): Emitted {
+export function decode(bytes: Uint8Array, at: number, segmentSize = 0): Emitted {
   if (checkIpv4(bytes, 0, bytes.length) !== OK || ipv4TotalLength(bytes, 0) !== bytes.length) {
     throw new Error(`not an IPv4 packet: ${formatPacket(bytes, 0, bytes.length)}`);
   }
@@ -120,7 +124,7 @@ export function decode(bytes: Uint8Array, at: number): Emitted {
   if (!verifyTcp(bytes, offset, length, seg.source, seg.destination)) {
     throw new Error(`bad checksum: ${formatPacket(bytes, 0, bytes.length)}`);
   }
-  return { at, bytes, seg, text: bytes.subarray(seg.payloadOffset) };
+  return { at, bytes, seg, text: bytes.subarray(seg.payloadOffset), segmentSize };
 }
 
 /** A packet in tcpdump's words, with `seqBase` and `ackBase` taken off its sequence numbers. */

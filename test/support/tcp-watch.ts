@@ -49,7 +49,7 @@ export class Watch {
     const text = seq + (seg.flags & SYN ? 1 : 0);
     const end = text + seg.payloadLength + (seg.flags & FIN ? 1 : 0);
     this.checkText(emitted, text);
-    this.checkRoom(seg.payloadLength, text);
+    this.checkRoom(emitted, text);
     if (end > this.sndNxt) this.sndNxt = end;
     if (seg.flags & ACK)
       this.checkAck((seg.ack - irs) | 0, seg.window, this.shiftOf(seg.flags, this.ourShift));
@@ -68,10 +68,14 @@ export class Watch {
     }
   }
 
-  private checkRoom(length: number, seq: number): void {
+  private checkRoom({ seg, segmentSize }: Emitted, seq: number): void {
+    const length = seg.payloadLength;
     // RFC 9293 3.7.1, MUST-16.
     const mss = Math.min(this.peerMss, this.host.device.capabilities.mtu - 40);
-    if (length > mss) this.host.fail(`sent ${length} bytes of text where the effective MSS is ${mss}`);
+    if (segmentSize > mss)
+      this.host.fail(`the device is to cut segments of ${segmentSize} bytes, not ${mss}`);
+    if (length > mss && segmentSize === 0)
+      this.host.fail(`sent ${length} bytes of text where the effective MSS is ${mss}`);
     const probe = length === 1;
     if (length > 0 && seq + length > this.allowed && !probe) {
       this.host.fail(`sent up to ${seq + length}, where the peer's window ended at ${this.allowed}`);

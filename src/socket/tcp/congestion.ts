@@ -20,9 +20,11 @@ export function onNewDataAcked(tcb: Tcb, acked: number): void {
   // A window that is not used up proves nothing about the path (RFC 7661 4.2).
   if (!tcb.cwndLimited) return;
   if (tcb.cwnd < tcb.ssthresh) {
-    // Equation 2, with RFC 3465's limit of two segments: the peer may acknowledge many segments at once. But of one
-    // after a timeout: then an ACK may be for what had arrived long before (RFC 3465 2.3).
-    tcb.cwnd += Math.min(acked, seqGt(tcb.sndUna, tcb.recover) ? 2 * tcb.mss : tcb.mss);
+    // Equation 2, with RFC 3465's limit of two segments: the peer may acknowledge many segments at once. A
+    // super-segment's segments arrive as one where they are not cut at all, and are acknowledged by one ACK. But of one
+    // segment after a timeout: then an ACK may be for what had arrived long before (RFC 3465 2.3).
+    const limit = Math.max(2 * tcb.mss, tcb.maxText);
+    tcb.cwnd += Math.min(acked, seqGt(tcb.sndUna, tcb.recover) ? limit : tcb.mss);
     return;
   }
   // RFC 3465 2.1: one segment a window's worth of acknowledged bytes.

@@ -74,6 +74,7 @@ function open(context: SocketContext, ends: Endpoints, path: Path, index: number
   tcb.remote = ends.remote;
   tcb.remotePort = ends.remotePort;
   tcb.ready = path.ready;
+  tcb.maxSuperSegment = path.maxSuperSegment;
   tcb.rcvMss = path.mtu - headerBytes(ends.remote.family);
   setIss(tcb, context.isn.next(ends.local, ends.localPort, ends.remote, ends.remotePort, context.now));
   tcb.unackedSince = context.now;

@@ -1,4 +1,4 @@
-import type { TcpSegment } from "../../wire/tcp.ts";
+import { MAX_OPTIONS_LENGTH, type TcpSegment } from "../../wire/tcp.ts";
 import type { Tcb } from "./tcb.ts";
 import { windowShiftFor } from "./window.ts";
 
@@ -22,11 +22,18 @@ export function writeSynOptions(tcb: Tcb, seg: TcpSegment): void {
   seg.windowScale = tcb.offersWindowScale ? windowShiftFor(tcb.receiveBuffer.limit) : -1;
 }
 
+/** Settles Eff.snd.MSS, and with it how much text a super-segment has. */
+export function setSendMss(tcb: Tcb, mss: number): void {
+  tcb.mss = mss;
+  const room = tcb.maxSuperSegment - headerBytes(tcb.remote.family) - MAX_OPTIONS_LENGTH;
+  tcb.maxText = Math.max(Math.floor(room / mss), 1) * mss;
+}
+
 /** Takes over what the peer's SYN says. */
 export function adoptSynOptions(tcb: Tcb, seg: TcpSegment): void {
   const peerMss = seg.mss === 0 ? (tcb.remote.family === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6) : seg.mss;
   // Eff.snd.MSS: what the peer takes, and what fits our own MTU.
-  tcb.mss = Math.min(Math.max(peerMss, SMALLEST_MSS), tcb.rcvMss);
+  setSendMss(tcb, Math.min(Math.max(peerMss, SMALLEST_MSS), tcb.rcvMss));
   if (seg.windowScale >= 0 && tcb.offersWindowScale) {
     tcb.sndWindShift = seg.windowScale;
     tcb.rcvWindShift = windowShiftFor(tcb.receiveBuffer.limit);

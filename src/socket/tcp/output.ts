@@ -111,7 +111,7 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   restartAfterIdle(tcb, now);
   const congestion = tcb.cwnd + limitedTransmit(tcb);
   const usable = Math.min(tcb.sndWnd, congestion) - flight;
-  const length = Math.min(unsent, usable, tcb.mss);
+  const length = sendable(tcb, unsent, usable);
   if (tcb.due & DUE_PROBE) {
     tcb.due &= ~DUE_PROBE;
     takeProbe(tcb, seg, flight, length, now);
@@ -125,6 +125,18 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   tcb.persistAt = NEVER;
   sendNew(tcb, seg, flight, length, tcb.finQueued && length === unsent, now);
   return true;
+}
+
+/**
+ * How much of `unsent` bytes goes into the next segment, where the windows let `usable` bytes go. More than a segment is
+ * sent only where the device cuts it, and then whole segments, as if one had been sent after the other: a shorter one
+ * behind them is in it where it would follow at once.
+ */
+function sendable(tcb: Tcb, unsent: number, usable: number): number {
+  const length = Math.min(unsent, usable, tcb.maxText);
+  if (length <= tcb.mss) return length;
+  if (length === unsent && (tcb.noDelay || tcb.finQueued)) return length;
+  return length - (length % tcb.mss);
 }
 
 /** RFC 9293 3.8.6.2.1, with Nagle's algorithm (3.7.4). D is `unsent`, U lets `length` bytes go. */
@@ -209,6 +221,7 @@ function takeText(
   seg.window = takeWindowField(tcb, tcb.rcvWindShift);
   seg.payloadOffset = position;
   seg.payloadLength = length;
+  if (length > tcb.mss) seg.segmentSize = tcb.mss;
   // RFC 9293 3.9.1.2: PSH marks the end of what the program has written so far.
   if (length > 0 && position + length === tcb.sendBuffer.length) seg.flags |= PSH;
   if (withFin) seg.flags |= FIN;
@@ -238,6 +251,7 @@ function header(tcb: Tcb, seg: TcpSegment, seq: number, flags: number): void {
   seg.urgent = 0;
   seg.payloadOffset = 0;
   seg.payloadLength = 0;
+  seg.segmentSize = 0;
   resetTcpOptions(seg);
 }
 

@@ -4,7 +4,8 @@ import { flightSize, type Tcb } from "./tcb.ts";
 
 /** Fast retransmit and fast recovery: RFC 5681 3.2 as amended by RFC 6582 (NewReno). */
 
-const DUPLICATE_THRESHOLD = 3;
+/** RFC 5681 3.2: so many duplicate ACKs mean that a segment was lost. */
+export const DUPLICATE_THRESHOLD = 3;
 
 /** A duplicate ACK in the sense of RFC 5681 2. */
 export function onDuplicateAck(tcb: Tcb): void {

@@ -98,6 +98,10 @@ export class Tcb {
   sndWindShift = 0;
   /** Largest payload we send: Eff.snd.MSS (RFC 9293 3.7.1). */
   mss = 536;
+  /** Largest IP packet that the device cuts into segments, or 0. */
+  maxSuperSegment = 0;
+  /** Most text handed to the device at once: a multiple of `mss`, more than one where the device cuts. */
+  maxText = 536;
   readonly sendBuffer: StreamBuffer;
   /** The program will send nothing more: a FIN goes behind the buffered bytes. */
   finQueued = false;

@@ -2,6 +2,7 @@ import { NEVER } from "../../storage/deadline-heap.ts";
 import type { TcpSegment } from "../../wire/tcp.ts";
 import { FIN, URG } from "../../wire/tcp.ts";
 import { READABLE } from "../events.ts";
+import { DUPLICATE_THRESHOLD } from "./recovery.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
 import { DUE_ACK, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";
@@ -33,8 +34,10 @@ function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number):
   const distance = seqDiff(seg.seq, tcb.rcvNxt);
   if (distance > 0) {
     stats.tcpOutOfOrder++;
-    // RFC 5681 4.2: the peer learns of the gap by a duplicate ACK for each segment behind it, not delayed.
-    tcb.duplicateAcksDue++;
+    // RFC 5681 4.2: the peer learns of the gap by a duplicate ACK for each segment behind it, not delayed. A
+    // super-segment was several; what exceeds the number that tells the peer of a loss would tell it nothing more.
+    const segments = seg.segmentSize === 0 ? 1 : Math.ceil(seg.payloadLength / seg.segmentSize);
+    tcb.duplicateAcksDue += Math.min(segments, DUPLICATE_THRESHOLD);
     ready(tcb);
     if (outOfOrder.isFull) {
       stats.tcpNoBuffer++;
