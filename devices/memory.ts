@@ -1,5 +1,6 @@
 import { type Capabilities, type Device, Frame, type Medium } from "../src/device.ts";
 import { StackError } from "../src/errors.ts";
+import { frameMemory } from "../src/wire/frame-memory.ts";
 
 /** What can be chosen about a memory pair; both ends are alike. */
 export interface MemoryOptions {
@@ -114,7 +115,7 @@ class Channel {
     this.slots = limit + 1;
     this.limit = limit;
     this.offload = checksumOffload;
-    this.slab = new Uint8Array(new ArrayBuffer((this.slots + 1) * this.slotSize));
+    this.slab = frameMemory((this.slots + 1) * this.slotSize);
     this.lengths = new Int32Array(this.slots);
     this.segmentSizes = new Int32Array(this.slots);
     this.outgoing = new Frame(this.slab);

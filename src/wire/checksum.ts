@@ -3,9 +3,11 @@
  *
  * A sum over bytes can be taken over native 32-bit words instead: 2^16 is 1 modulo 0xffff, so the order of the
  * halves of a word doesn't matter, and a sum of words in the other byte order is the right sum with its two bytes
- * swapped (RFC 1071 section 2 B). That is several times faster, so long inputs are read through an `Int32Array`.
+ * swapped (RFC 1071 section 2 B). That is several times faster, so long inputs are read through an `Int32Array`, and
+ * those in the memory of a device (see `frameMemory`) by vectors.
  */
 
+import { type VectorSum, vectorSumOf } from "./frame-memory.ts";
 import type { IpAddress } from "./ip-address.ts";
 
 const LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
@@ -15,6 +17,9 @@ const SHORT = 64;
 
 /** Words summed before folding: the sum of that many 16-bit halves stays below 2^31. */
 const BLOCK_WORDS = 0x8000;
+
+/** A vector sum of so many bytes stays below 2^32. */
+const LONGEST_VECTOR = 0x10000;
 
 /**
  * The partial ones' complement sum of `length` bytes taken as big-endian 16-bit words, plus `initial`. An odd last
@@ -31,12 +36,19 @@ const BLOCK_WORDS = 0x8000;
 export function sum(bytes: Uint8Array, offset: number, length: number, initial = 0): number {
   if (length < SHORT) return initial + sumBytes(bytes, offset, length);
 
-  const words = wordView(bytes);
+  const memory = memoryOf(bytes);
   const start = bytes.byteOffset + offset;
+  if (memory.vectorSum !== null && length <= LONGEST_VECTOR) {
+    const body = length & ~15;
+    const words = fold(memory.vectorSum(start, start + body));
+    // WebAssembly is little-endian everywhere.
+    const swapped = ((words & 0xff) << 8) | (words >>> 8);
+    return initial + swapped + sumBytes(bytes, offset + body, length - body);
+  }
   const head = -start & 3;
   const count = (length - head) >>> 2;
   const tail = head + (count << 2);
-  let body = sumWords(words, (start + head) >>> 2, count);
+  let body = sumWords(memory.words, (start + head) >>> 2, count);
   // Behind an odd number of bytes, words begin at the low half of the checksum's words: one swap more (or less).
   if (LITTLE_ENDIAN !== ((head & 1) === 1)) body = ((body & 0xff) << 8) | (body >>> 8);
   let total = initial + body + sumBytes(bytes, offset, head);
@@ -110,46 +122,45 @@ function sumBlock(words: Int32Array, at: number, count: number): number {
   return fold(low) + fold(high);
 }
 
-// The last arrays summed and their word views: making a view costs as much as summing 500 bytes. A device uses few
-// distinct arrays, so a handful of entries, compared by identity, is enough (and these stay in memory for it). Plain
-// variables, because they are compared on every call.
-let array0: Uint8Array = new Uint8Array(0);
-let array1 = array0;
-let array2 = array0;
-let array3 = array0;
-let view0: Int32Array = new Int32Array(0);
-let view1 = view0;
-let view2 = view0;
-let view3 = view0;
-let nextEntry = 0;
+/** How the bytes of an array are read several at a time. */
+class SummedMemory {
+  readonly array: Uint8Array;
+  /** The words of the whole buffer: index 0 is the buffer's first byte, not the array's. */
+  readonly words: Int32Array;
+  readonly vectorSum: VectorSum | null;
 
-/** The words of the whole buffer under `bytes`: index 0 is the buffer's first byte, not the array's. */
-function wordView(bytes: Uint8Array): Int32Array {
-  if (bytes === array0) return view0;
-  if (bytes === array1) return view1;
-  if (bytes === array2) return view2;
-  if (bytes === array3) return view3;
-  return makeWordView(bytes);
+  constructor(array: Uint8Array) {
+    this.array = array;
+    this.words = new Int32Array(array.buffer, 0, array.buffer.byteLength >>> 2);
+    this.vectorSum = vectorSumOf(array.buffer);
+  }
 }
 
-function makeWordView(bytes: Uint8Array): Int32Array {
-  const view = new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >>> 2);
+// The last arrays summed: making a record costs as much as summing 500 bytes. A device uses few distinct arrays, so a
+// handful of entries, compared by identity, is enough (and these stay in memory for it). Plain variables, because they
+// are compared on every call.
+let memory0 = new SummedMemory(new Uint8Array(0));
+let memory1 = memory0;
+let memory2 = memory0;
+let memory3 = memory0;
+let nextEntry = 0;
+
+function memoryOf(bytes: Uint8Array): SummedMemory {
+  if (bytes === memory0.array) return memory0;
+  if (bytes === memory1.array) return memory1;
+  if (bytes === memory2.array) return memory2;
+  if (bytes === memory3.array) return memory3;
+  return remember(new SummedMemory(bytes));
+}
+
+function remember(memory: SummedMemory): SummedMemory {
   const entry = nextEntry;
   nextEntry = (entry + 1) & 3;
-  if (entry === 0) {
-    array0 = bytes;
-    view0 = view;
-  } else if (entry === 1) {
-    array1 = bytes;
-    view1 = view;
-  } else if (entry === 2) {
-    array2 = bytes;
-    view2 = view;
-  } else {
-    array3 = bytes;
-    view3 = view;
-  }
-  return view;
+  if (entry === 0) memory0 = memory;
+  else if (entry === 1) memory1 = memory;
+  else if (entry === 2) memory2 = memory;
+  else memory3 = memory;
+  return memory;
 }
 
 /** Adds the carries back in until 16 bits are left; `sum` is taken as an unsigned 32-bit number. */
@@ -204,6 +215,7 @@ export function pseudoHeaderSum(
   );
 }
 
-function halves(word: number): number {
+/** Both 16-bit halves of a word, added. */
+export function halves(word: number): number {
   return (word >>> 16) + (word & 0xffff);
 }
