@@ -21,6 +21,7 @@ export type { TcpListener } from "./socket/tcp/listener.ts";
 export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { TcpState } from "./socket/tcp/tcb.ts";
 export type { TcpInfo, TcpSocket } from "./socket/tcp/tcp-socket.ts";
+export type { Consumer } from "./socket/tcp/user-calls.ts";
 export { END_OF_STREAM } from "./socket/tcp/user-calls.ts";
 export type { UdpBuffers, UdpOrigin, UdpSocket } from "./socket/udp-socket.ts";
 export { type InterfaceOptions, Stack, type StackOptions } from "./stack.ts";

@@ -92,6 +92,21 @@ export class StreamBuffer {
     }
   }
 
+  /** Where byte 0 lies in the pool's memory. */
+  get firstAt(): number {
+    return (this.slots[this.head >> PAGE_SHIFT] << PAGE_SHIFT) + (this.head & (PAGE_SIZE - 1));
+  }
+
+  /** Bytes from position 0 on that lie one behind the other in the pool's memory: up to the end of a page. */
+  get firstLength(): number {
+    return Math.min(this.length, PAGE_SIZE - (this.head & (PAGE_SIZE - 1)));
+  }
+
+  /** The pool's memory. */
+  get memory(): Uint8Array {
+    return this.pool.bytes;
+  }
+
   /** Forgets the first `count` bytes (at most `length`) and gives back the pages that they alone filled. */
   drop(count: number): void {
     if (count === 0) return;

@@ -162,6 +162,16 @@ export class Conversation {
     return taken;
   }
 
+  /** The program consumes all that has arrived, `count` bytes. */
+  consumes(count: number): void {
+    const got = this.socket.consume((_bytes, _offset, length) => length);
+    this.readCount += Math.max(got, 0);
+    this.watch.read = this.readCount;
+    this.host.note(`  consume() = ${got}`);
+    if (got !== count) this.host.fail(`consume took ${got} of ${count} bytes`);
+    this.host.run();
+  }
+
   /** The program reads exactly these bytes: a number of the peer's stream, or these characters. */
   reads(what: number | string): void {
     const count = typeof what === "number" ? what : what.length;

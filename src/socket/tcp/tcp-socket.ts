@@ -1,7 +1,18 @@
 import { type ErrorCode, StackError } from "../../errors.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
 import { CLOSED, flightSize, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
-import { abort, atEnd, close, connectionError, receive, send, setKeepAlive, shutdown } from "./user-calls.ts";
+import {
+  abort,
+  atEnd,
+  type Consumer,
+  close,
+  connectionError,
+  consume,
+  receive,
+  send,
+  setKeepAlive,
+  shutdown,
+} from "./user-calls.ts";
 import { receiveWindow } from "./window.ts";
 
 /** What `TcpSocket.info` tells: RFC 9293 3.10.6, STATUS, and what the later RFCs measure. */
@@ -128,6 +139,28 @@ export class TcpSocket {
   read(target: Uint8Array, offset = 0, length = target.length - offset): number {
     requireRange(target, offset, length);
     return receive(this.tcb, target, offset, length);
+  }
+
+  /**
+   * Reads without a copy: calls `consumer` with bytes that have arrived, where they are, until it leaves some or there are
+   * no more. What it says it has taken may be overwritten when it returns. Returns how many bytes were taken in all, or
+   * `END_OF_STREAM`. For bytes that are hashed, counted or passed on at once.
+   *
+   * @param consumer gets an array, an offset and a length; returns how many bytes it has taken, 0 to the length
+   * @throws StackError the error that ended the connection; EINVAL where the consumer returns another number
+   *
+   * @example
+   * ```ts
+   * const socket = stack.sockets.connect({ address: "192.168.69.100", port: 13 });
+   * let spaces = 0;
+   * socket.consume((bytes, offset, length) => {
+   *   for (let at = offset; at < offset + length; at++) if (bytes[at] === 0x20) spaces++;
+   *   return length;
+   * });
+   * ```
+   */
+  consume(consumer: Consumer): number {
+    return consume(this.tcb, consumer);
   }
 
   /**

@@ -87,11 +87,42 @@ export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: nu
   const count = Math.min(length, buffer.length);
   if (count > 0) {
     buffer.copyTo(0, target, offset, count);
-    buffer.drop(count);
-    if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
+    taken(tcb, count);
     return count;
   }
-  if (buffer.length > 0) return 0;
+  return buffer.length > 0 ? 0 : nothingToRead(tcb);
+}
+
+/** Sees bytes where they are; returns how many of the `length` at `offset` it has no more use for. */
+export type Consumer = (bytes: Uint8Array, offset: number, length: number) => number;
+
+/** RECEIVE without a copy: shows what has arrived in order to `consumer`, a page at a time, until it leaves some. */
+export function consume(tcb: Tcb, consumer: Consumer): number {
+  const buffer = tcb.receiveBuffer;
+  if (buffer.length === 0) return nothingToRead(tcb);
+  let total = 0;
+  while (buffer.length > 0) {
+    const length = buffer.firstLength;
+    const count = consumer(buffer.memory, buffer.firstAt, length);
+    if (!(count >= 0 && count <= length)) {
+      throw new StackError("EINVAL", `the consumer took ${count} of ${length} bytes: return 0 to ${length}`);
+    }
+    // The consumer may have ended the connection, and with it the buffer.
+    if (buffer.length < count) break;
+    taken(tcb, count);
+    total += count;
+    if (count < length) break;
+  }
+  return total;
+}
+
+/** The program has no more use for the first `count` bytes. */
+function taken(tcb: Tcb, count: number): void {
+  tcb.receiveBuffer.drop(count);
+  if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
+}
+
+function nothingToRead(tcb: Tcb): number {
   if (tcb.error !== null) throw connectionError(tcb);
   return atEnd(tcb) ? END_OF_STREAM : 0;
 }
