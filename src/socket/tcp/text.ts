@@ -28,7 +28,8 @@ export function processTextAndFin(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, 
   if (seg.flags & FIN) receiveFin(tcb, seqAdd(seg.seq, seg.payloadLength), now);
 }
 
-function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
+/** Seventh, the segment text. */
+export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
   const { stats } = tcb.context;
   const { outOfOrder, receiveBuffer } = tcb;
   const distance = seqDiff(seg.seq, tcb.rcvNxt);
