@@ -106,6 +106,12 @@ export interface Device {
    */
   onEvent?(callback: (event: DeviceEvent) => void): void;
 
+  /**
+   * Whether the wait for a callback keeps the process running, as it does unless told otherwise. Devices that never keep it
+   * running do without.
+   */
+  setRef?(ref: boolean): void;
+
   /** Blocks until readable or until `timeoutMs` have passed; for programs that poll in a loop of their own. */
   wait?(timeoutMs: number): boolean;
 

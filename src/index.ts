@@ -1,22 +1,34 @@
 export type { Capabilities, Device, DeviceEvent, Medium } from "./device.ts";
 export { Frame } from "./device.ts";
 export { type ErrorCode, StackError } from "./errors.ts";
+export type { OnDeviceEvent } from "./host/attachment.ts";
 export type { HostConnectOptions } from "./host/connect.ts";
 export type { CloseOptions, Connection } from "./host/connection.ts";
-export { type Host, type HostCloseOptions, type HostOptions, open } from "./host/host.ts";
+export {
+  type Host,
+  type HostCloseOptions,
+  type HostOptions,
+  type HostSettings,
+  type MultiHostOptions,
+  open,
+  type SingleHostOptions,
+} from "./host/host.ts";
 export type { HostListenOptions, Listener } from "./host/listener.ts";
 export type { WaitOptions } from "./host/pending.ts";
+export type { EchoError, EchoReply, EchoRequest, Pinger, PingerOptions, PingOptions } from "./host/ping.ts";
 export type { Datagram, HostUdpOptions, UdpDestination, UdpEndpoint } from "./host/udp.ts";
 export { type Random, seededRandom, systemRandom } from "./random.ts";
 export {
   ACCEPTABLE,
   CLOSED_EVENT,
   CONNECTED,
+  ERROR,
   FINISHED,
   READABLE,
   WRITABLE,
 } from "./socket/events.ts";
-export type { BindOptions, ConnectOptions, ListenOptions } from "./socket/socket-set.ts";
+export { type IcmpBuffers, IcmpMessage, type IcmpSocket } from "./socket/icmp-socket.ts";
+export type { BindOptions, ConnectOptions, IcmpOptions, ListenOptions } from "./socket/socket-set.ts";
 export type { TcpListener } from "./socket/tcp/listener.ts";
 export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { TcpState } from "./socket/tcp/tcb.ts";
@@ -24,7 +36,7 @@ export type { TcpInfo, TcpSocket } from "./socket/tcp/tcp-socket.ts";
 export type { Consumer } from "./socket/tcp/user-calls.ts";
 export { END_OF_STREAM } from "./socket/tcp/user-calls.ts";
 export type { UdpBuffers, UdpOrigin, UdpSocket } from "./socket/udp-socket.ts";
-export { type InterfaceOptions, Stack, type StackOptions } from "./stack.ts";
+export { type InterfaceOptions, type RouteOptions, Stack, type StackOptions } from "./stack.ts";
 export type { Stats } from "./stats.ts";
 export { NEVER } from "./storage/deadline-heap.ts";
 export {

@@ -1,8 +1,12 @@
 import type { Device } from "./device.ts";
 import { StackError } from "./errors.ts";
 import { drainReady } from "./iface/egress.ts";
+import { ethernetInput } from "./iface/ethernet-input.ts";
+import type { EthernetOptions } from "./iface/ethernet-link.ts";
 import { Interface } from "./iface/interface.ts";
 import { ipInput } from "./iface/ipv4-input.ts";
+import { seeToLink } from "./iface/link-events.ts";
+import { runLinkTimers } from "./iface/link-timers.ts";
 import { Routes } from "./iface/routes.ts";
 import { type Random, systemRandom } from "./random.ts";
 import { SocketContext } from "./socket/context.ts";
@@ -23,12 +27,21 @@ export interface StackOptions {
   readonly tcp?: Partial<TcpSettings>;
 }
 
-export interface InterfaceOptions {
+export interface RouteOptions {
+  /** The network that the route leads to: `10.0.0.0/8`. */
+  readonly to: string;
+  /** The router's address; without one, the network's hosts are neighbours. */
+  readonly via?: string | undefined;
+}
+
+export interface InterfaceOptions extends EthernetOptions {
   readonly device: Device;
   /** Addresses of the stack on it, with the length of their network's prefix: `192.168.69.1/24`. */
   readonly addresses: readonly string[];
-  /** Where packets go that are for no interface's network. */
+  /** Where packets go that are for no interface's network, and that no route leads to. */
   readonly gateway?: string;
+  /** Ways to other networks; of those that lead to an address the one with the longest prefix is taken. */
+  readonly routes?: readonly RouteOptions[];
 }
 
 const DEFAULT_MEMORY = 64 * 1024 * 1024;
@@ -93,12 +106,20 @@ export class Stack {
   /**
    * Puts a device under the stack.
    *
-   * @throws StackError EINVAL (bad address), ENOTSUP
+   * On Ethernet its addresses are probed first (RFC 5227), which takes polls and about 200 ms: until `state` is `"ready"`
+   * nothing is sent from and received at them. `"conflict"` is the end of it, with the reason in `conflict`.
+   *
+   * @throws StackError EINVAL (bad address, a router that is no neighbour, an option out of its range), ENOTSUP
    */
   addInterface(options: InterfaceOptions): Interface {
     const addresses = options.addresses.map(parseCidr);
     const gateway = options.gateway === undefined ? null : parseAddress(options.gateway);
-    const iface = new Interface(options.device, addresses, gateway, this.maxSockets);
+    const routes = (options.routes ?? []).map(({ to, via }) => ({
+      to: parseCidr(to),
+      via: via === undefined ? null : parseAddress(via),
+    }));
+    const spec = { ...options, addresses, gateway, routes };
+    const iface = new Interface(spec, this.context, this.maxSockets);
     this.interfaces.push(iface);
     this.routes.add(iface);
     return iface;
@@ -130,30 +151,43 @@ export class Stack {
   /** When `poll` has to be called at the latest, if no frame arrives before: ms, `now` for at once, or `NEVER`. */
   nextDeadline(now: number): number {
     if (this.sockets.hasFood) return now;
+    let earliest = this.context.deadlines.earliest;
     for (const iface of this.interfaces) {
-      if (iface.ready.size > 0 && !iface.blocked) return now;
+      if (iface.ready.size > 0 && !iface.blocked && iface.state === "ready") return now;
+      earliest = Math.min(earliest, iface.deadline);
     }
-    return Math.max(now, this.context.deadlines.earliest);
+    return Math.max(now, earliest);
   }
 
   /** One round of a poll; returns whether anything moved. */
   private step(): boolean {
     const { context, interfaces, sockets } = this;
     let moved = 0;
-    for (const iface of interfaces) moved += this.receive(iface);
+    for (const iface of interfaces) {
+      seeToLink(iface, sockets);
+      moved += this.receive(iface);
+      if (iface.link !== null) runLinkTimers(iface, iface.link, sockets);
+    }
     sockets.runTimers();
     sockets.feedStarved();
-    for (const iface of interfaces) moved += drainReady(iface, sockets, SEND_BATCH);
+    for (const iface of interfaces) {
+      if (iface.state === "ready") moved += drainReady(iface, sockets, SEND_BATCH);
+    }
     moved += context.signalled.size;
     sockets.deliverEvents();
+    for (const iface of interfaces) iface.deliverEvents();
     return moved > 0;
   }
 
   private receive(iface: Interface): number {
-    const { device, received } = iface;
+    const { device, received, link } = iface;
     let count = 0;
     while (count < RECEIVE_BATCH && device.receive(received)) {
       count++;
+      if (link !== null) {
+        ethernetInput(iface, link, this.sockets, received);
+        continue;
+      }
       const { bytes, offset, length, checksumOffloaded, segmentSize } = received;
       ipInput(iface, this.sockets, bytes, offset, length, checksumOffloaded, segmentSize);
     }

@@ -7,6 +7,47 @@ export class Stats {
   framesSent = 0;
   /** A frame that could not be sent because the device's queue was full, and that nobody will send again. */
   framesDroppedDeviceFull = 0;
+  /** A packet of ours that the MTU, which had become smaller meanwhile, no longer allowed. */
+  packetsTooLarge = 0;
+
+  /** A frame shorter than its header. */
+  ethernetRunts = 0;
+  /** A frame whose sender is a group of stations. */
+  ethernetBadSource = 0;
+  /** A frame for another station. */
+  ethernetNotForUs = 0;
+  /** A frame for a group of stations that we are not in. */
+  ethernetMulticast = 0;
+  /** A frame of another VLAN, or without a tag where one is needed. */
+  ethernetWrongVlan = 0;
+
+  arpMalformed = 0;
+  /** A packet whose sender has an address that no other station can have. */
+  arpBadSender = 0;
+  /** A request about another host. */
+  arpNotForUs = 0;
+  arpRequestsReceived = 0;
+  arpRepliesSent = 0;
+  arpQuestionsSent = 0;
+  arpAnswers = 0;
+  /** A reply to no question of ours, or not to the last one. */
+  arpUnsolicited = 0;
+  /** A packet that names another hardware address for a neighbour that we know. */
+  arpClaims = 0;
+  /** Packets by which we probe and announce our addresses (RFC 5227). */
+  arpProbesSent = 0;
+  arpAnnouncementsSent = 0;
+  /** Another station uses, or probes, an address of ours. */
+  arpConflicts = 0;
+
+  /** A packet that waited for its neighbour's hardware address. */
+  neighbourPacketsParked = 0;
+  /** One of these that was given up: for a later one, or because there was no answer. */
+  neighbourPacketsDropped = 0;
+  /** A neighbour that has not answered three questions. */
+  neighboursUnreachable = 0;
+  /** A neighbour that was forgotten to make room for another one. */
+  neighboursEvicted = 0;
 
   ipv4Malformed = 0;
   ipv4BadChecksum = 0;
@@ -15,11 +56,18 @@ export class Stats {
   ipv4MartianSource = 0;
   ipv4FragmentsDropped = 0;
   ipv4UnknownProtocol = 0;
+  /** A packet of ours that no neighbour of its interface leads to. */
+  ipv4NoNextHop = 0;
   /** Not an IPv4 packet: another version, or an EtherType that is not handled. */
   unknownNetworkProtocol = 0;
 
   icmpMalformed = 0;
   icmpEchoRequests = 0;
+  icmpEchoRequestsSent = 0;
+  /** A reply for an ICMP socket of ours. */
+  icmpEchoReplies = 0;
+  /** A reply or an error that found its ICMP socket's queue full. */
+  icmpQueueFull = 0;
   icmpErrorsReceived = 0;
   icmpErrorsSent = 0;
   icmpErrorsRateLimited = 0;
@@ -32,6 +80,8 @@ export class Stats {
   udpNoPort = 0;
   /** A datagram that found its socket's queue full. */
   udpQueueFull = 0;
+  /** An ICMP error about a datagram of ours. */
+  udpErrors = 0;
 
   tcpMalformed = 0;
   tcpBadChecksum = 0;

@@ -59,7 +59,7 @@ function canceled(): StackError {
  *
  * @throws StackError EINVAL
  */
-export function checkConnectAddress(address: string): void {
+export function checkHostAddress(address: string): void {
   if (/[g-z]/i.test(address) && !address.includes(":")) {
     throw new StackError(
       "EINVAL",

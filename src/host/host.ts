@@ -1,19 +1,43 @@
+import type { Device, DeviceEvent } from "../device.ts";
 import { StackError } from "../errors.ts";
-import type { Interface } from "../iface/interface.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import { type InterfaceOptions, Stack, type StackOptions } from "../stack.ts";
 import type { Stats } from "../stats.ts";
-import { formatAddress } from "../wire/ip-address.ts";
-import { Attempt, checkConnectAddress, type HostConnectOptions } from "./connect.ts";
+import { formatAddress, parseAddress } from "../wire/ip-address.ts";
+import { Attachment, type OnDeviceEvent } from "./attachment.ts";
+import { Attempt, checkHostAddress, type HostConnectOptions } from "./connect.ts";
 import { Connection } from "./connection.ts";
 import { type HostListenOptions, Listener } from "./listener.ts";
 import { checkWait } from "./pending.ts";
+import { type EchoReply, Pinger, type PingerOptions, type PingOptions, pingOnce } from "./ping.ts";
 import { Pump } from "./pump.ts";
 import { clock, laterTurn } from "./runtime.ts";
 import { type HostUdpOptions, UdpEndpoint } from "./udp.ts";
 
-/** A device with addresses on it, and what of the stack should be otherwise than usual. */
-export interface HostOptions extends InterfaceOptions, StackOptions {}
+/** What of a host, and of the stack below, should be otherwise than usual. */
+export interface HostSettings extends StackOptions {
+  /**
+   * Is told what befalls the devices, in a later turn of the event loop: that one is down, removed, back, or has another
+   * MTU; that the system refuses something; and, as an error with EADDRINUSE, that another station uses one of the host's
+   * addresses. The host deals with all of it as far as it can by itself. Without this, `Host.lastDeviceError` keeps the
+   * last error.
+   */
+  readonly onDeviceEvent?: OnDeviceEvent | undefined;
+}
+
+/** A host on one device. */
+export interface SingleHostOptions extends HostSettings, InterfaceOptions {
+  readonly interfaces?: undefined;
+}
+
+/** A host on several devices. */
+export interface MultiHostOptions extends HostSettings {
+  readonly interfaces: readonly InterfaceOptions[];
+  readonly device?: undefined;
+}
+
+/** What `open` takes: one device with its addresses, or several. */
+export type HostOptions = SingleHostOptions | MultiHostOptions;
 
 /** Options of {@link Host.close}. */
 export interface HostCloseOptions {
@@ -32,21 +56,32 @@ const LAST_FRAMES_MS = 100;
 export class Host implements AsyncDisposable {
   /** The stack below, for what has no promise yet. */
   readonly stack: Stack;
-  private readonly interfaces: Interface[] = [];
+  private readonly attachments: Attachment[] = [];
   private readonly pump: Pump;
   private readonly attempts = new Set<Attempt>();
   private readonly connections = new Set<Connection>();
   private readonly listeners = new Set<Listener>();
-  private readonly endpoints = new Set<UdpEndpoint>();
+  private readonly endpoints = new Set<UdpEndpoint | Pinger>();
+  private readonly onDeviceEvent: OnDeviceEvent | undefined;
+  private deviceError: StackError | null = null;
   private closing: Promise<void> | null = null;
 
   /** Made by `open`. */
-  constructor(options: HostOptions) {
-    this.stack = new Stack(options);
-    const iface = this.stack.addInterface(options);
+  constructor(settings: HostSettings, interfaces: readonly InterfaceOptions[]) {
+    this.onDeviceEvent = settings.onDeviceEvent;
+    this.stack = new Stack(settings);
+    const added = interfaces.map((each) => this.stack.addInterface(each));
     this.pump = new Pump(this.stack);
-    this.interfaces.push(iface);
-    this.pump.watch(iface.device);
+    for (const iface of added) {
+      this.attachments.push(
+        new Attachment(iface, this.pump, (event, device) => this.deviceEvent(event, device)),
+      );
+    }
+  }
+
+  /** Resolves when all addresses may be used: see `open`. */
+  async whenReady(): Promise<void> {
+    await Promise.all(this.attachments.map(({ ready }) => ready));
   }
 
   /** One counter for each event worth counting. */
@@ -56,7 +91,14 @@ export class Host implements AsyncDisposable {
 
   /** The host's addresses, without prefix lengths. */
   get addresses(): readonly string[] {
-    return this.interfaces.flatMap((iface) => iface.addresses.map((cidr) => formatAddress(cidr.address)));
+    return this.attachments.flatMap(({ iface }) =>
+      iface.addresses.map(({ address }) => formatAddress(address)),
+    );
+  }
+
+  /** The last error that a device has reported, or `null`; see `HostSettings.onDeviceEvent`. */
+  get lastDeviceError(): StackError | null {
+    return this.deviceError;
   }
 
   /** Times that the stack was polled. */
@@ -108,7 +150,7 @@ export class Host implements AsyncDisposable {
   async connect(options: HostConnectOptions): Promise<Connection> {
     this.checkOpen();
     checkWait(options);
-    checkConnectAddress(options.address);
+    checkHostAddress(options.address);
     const { address, port, localAddress, localPort, noDelay } = options;
     const socket = this.stack.sockets.connect({
       address,
@@ -144,19 +186,63 @@ export class Host implements AsyncDisposable {
       ...(buffers === undefined ? {} : { buffers }),
     });
     const onClose = (closed: UdpEndpoint) => this.endpoints.delete(closed);
-    const endpoint = new UdpEndpoint(socket, this.pump, onClose, options.signal);
+    const endpoint = new UdpEndpoint(socket, this.pump, onClose, options);
     this.endpoints.add(endpoint);
     return endpoint;
   }
 
-  /** Keeps the process running, as is the case from the start. */
-  ref(): void {
-    this.pump.setRef(true);
+  /**
+   * Opens an ICMP identifier, to send echo requests to any number of hosts and to see everything that comes back.
+   *
+   * @throws StackError EADDRINUSE, EADDRNOTAVAIL, EINVAL, EMFILE, ENETDOWN (the host is closed)
+   */
+  pinger(options: PingerOptions = {}): Pinger {
+    this.checkOpen();
+    options.signal?.throwIfAborted();
+    const { identifier, address, buffers } = options;
+    const socket = this.stack.sockets.bindIcmp({
+      ...(identifier === undefined ? {} : { identifier }),
+      ...(address === undefined ? {} : { address }),
+      ...(buffers === undefined ? {} : { buffers }),
+    });
+    const onClose = (closed: Pinger) => this.endpoints.delete(closed);
+    const pinger = new Pinger(socket, this.pump, onClose, options.signal);
+    this.endpoints.add(pinger);
+    return pinger;
   }
 
-  /** Lets the process end although the host is open, as far as it is up to the host: a device may have its own ways. */
+  /**
+   * Sends one echo request and resolves with its reply.
+   *
+   * @throws StackError ETIMEDOUT (no answer), EHOSTUNREACH, ENETUNREACH, EMSGSIZE, EINVAL, EMFILE, ECANCELED (the host was
+   *   closed meanwhile), ENETDOWN (it was before); the signal's reason
+   *
+   * @example
+   * ```ts
+   * const { address, bytes, ttl, ms } = await host.ping("192.168.69.100", { timeout: 1_000 });
+   * `${bytes} bytes from ${address}, ttl ${ttl}`; // "64 bytes from 192.168.69.100, ttl 64"
+   * ```
+   */
+  async ping(address: string, options: PingOptions = {}): Promise<EchoReply> {
+    checkHostAddress(address);
+    // Room for the largest packet there is; pages that are not touched cost nothing.
+    const pinger = this.pinger({ buffers: { messages: 16, bytes: 128 * 1024, requests: 1 } });
+    try {
+      const anyone = this.stack.sockets.context.routing.isBroadcast(parseAddress(address));
+      return await pingOnce(pinger, address, options, anyone);
+    } finally {
+      pinger.close();
+    }
+  }
+
+  /** Keeps the process running, as is the case from the start. */
+  ref(): void {
+    this.setRef(true);
+  }
+
+  /** Lets the process end although the host is open; a timer of the program's own may still keep it running. */
   unref(): void {
-    this.pump.setRef(false);
+    this.setRef(false);
   }
 
   /**
@@ -187,7 +273,7 @@ export class Host implements AsyncDisposable {
     for (const connection of [...this.connections]) connection.abort();
     await this.lastFrames();
     this.pump.stop();
-    for (const iface of this.interfaces) iface.device.close();
+    for (const { iface } of this.attachments) iface.device.close();
   }
 
   /** Waits until the devices have taken everything that is to be sent now. */
@@ -196,7 +282,17 @@ export class Host implements AsyncDisposable {
     do {
       this.pump.wake();
       await laterTurn();
-    } while (this.interfaces.some((iface) => iface.ready.size > 0) && clock() < until);
+    } while (this.attachments.some(({ iface }) => iface.ready.size > 0) && clock() < until);
+  }
+
+  private setRef(ref: boolean): void {
+    this.pump.setRef(ref);
+    for (const { iface } of this.attachments) iface.device.setRef?.(ref);
+  }
+
+  private deviceEvent(event: DeviceEvent, device: Device): void {
+    if (event.type === "error") this.deviceError = event.error;
+    if (this.closing === null) this.onDeviceEvent?.(event, device);
   }
 
   private adopt(socket: TcpSocket): Connection {
@@ -222,10 +318,13 @@ async function settled(promises: Promise<void>[], timeoutMs: number): Promise<vo
 }
 
 /**
- * Puts a host on a network: makes a stack on the device and runs it. The device is the host's from now on, and is closed
- * with it.
+ * Puts a host on a network: makes a stack on the device, or on several, and runs it. The devices are the host's from now
+ * on, and are closed with it, or when this fails.
  *
- * @throws StackError EINVAL (an option), ENOTSUP (the device, or the family of an address)
+ * On Ethernet it takes about 200 ms: the addresses are probed before they are used (RFC 5227).
+ *
+ * @throws StackError EINVAL (an option), ENOTSUP (the device, or the family of an address), EADDRINUSE (another station
+ *   has one of the addresses)
  *
  * @example
  * ```ts
@@ -233,12 +332,48 @@ async function settled(promises: Promise<void>[], timeoutMs: number): Promise<vo
  * const server = await open({ device: ours, addresses: ["10.0.0.1/24"] });
  * const client = await open({ device: theirs, addresses: ["10.0.0.2/24"] });
  * ```
+ *
+ * @example
+ * ```ts
+ * const [left] = memoryPair();
+ * const [right] = memoryPair();
+ * const host = await open({
+ *   interfaces: [
+ *     { device: left, addresses: ["10.0.0.1/24"], gateway: "10.0.0.254" },
+ *     { device: right, addresses: ["10.1.0.1/24"], routes: [{ to: "10.2.0.0/16", via: "10.1.0.254" }] },
+ *   ],
+ *   onDeviceEvent: (event) => console.error(event.type),
+ * });
+ * host.addresses; // ["10.0.0.1", "10.1.0.1"]
+ * ```
  */
 export async function open(options: HostOptions): Promise<Host> {
+  const interfaces = options.interfaces ?? [options];
   try {
-    return new Host(options);
+    checkInterfaces(interfaces);
+    const host = new Host(options, interfaces);
+    try {
+      await host.whenReady();
+      return host;
+    } catch (error) {
+      await host.close();
+      throw error;
+    }
   } catch (error) {
-    options.device.close();
+    for (const { device } of interfaces) device?.close();
     throw error;
+  }
+}
+
+function checkInterfaces(interfaces: readonly Partial<InterfaceOptions>[]): void {
+  const devices = new Set(interfaces.map(({ device }) => device));
+  if (devices.size === 0 || devices.has(undefined)) {
+    throw new StackError(
+      "EINVAL",
+      "a host needs a device: give device and addresses, or interfaces of these",
+    );
+  }
+  if (devices.size < interfaces.length) {
+    throw new StackError("EINVAL", "two interfaces have the same device: give one of them all addresses");
   }
 }

@@ -1,9 +1,10 @@
-import { StackError } from "../errors.ts";
-import { READABLE, WRITABLE } from "../socket/events.ts";
+import { type ErrorCode, StackError } from "../errors.ts";
+import { ERROR, READABLE, WRITABLE } from "../socket/events.ts";
 import type { UdpBuffers, UdpSocket } from "../socket/udp-socket.ts";
 import { formatAddress, IpAddress, parseAddress } from "../wire/ip-address.ts";
 import { checkWait, onAbort, PendingQueue, quiet, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
+import { defer } from "./runtime.ts";
 
 /** What `Host.udp` takes. */
 export interface HostUdpOptions {
@@ -13,6 +14,11 @@ export interface HostUdpOptions {
   readonly address?: string | undefined;
   /** Sizes of the queues in both directions; 64 datagrams and 64 KiB unless told. */
   readonly buffers?: UdpBuffers | undefined;
+  /**
+   * Is told what the network says of datagrams that were sent from here, in a later turn of the event loop: ECONNREFUSED
+   * (nobody has that port), EHOSTUNREACH, ENETUNREACH, EMSGSIZE. Unless told, such errors are only counted.
+   */
+  readonly onError?: ((error: StackError, about: UdpDestination) => void) | undefined;
   /** Closes the endpoint when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,6 +64,7 @@ export class UdpEndpoint implements AsyncDisposable {
   private readonly socket: UdpSocket;
   private readonly pump: Pump;
   private readonly onClose: (endpoint: UdpEndpoint) => void;
+  private readonly onError: HostUdpOptions["onError"];
   private readonly receives = new PendingQueue<null, Datagram>("receive");
   private readonly sends = new PendingQueue<Send, void>("send");
   private readonly origin = {
@@ -73,15 +80,16 @@ export class UdpEndpoint implements AsyncDisposable {
     socket: UdpSocket,
     pump: Pump,
     onClose: (endpoint: UdpEndpoint) => void,
-    signal: AbortSignal | undefined,
+    options: HostUdpOptions,
   ) {
     this.socket = socket;
     this.pump = pump;
     this.onClose = onClose;
+    this.onError = options.onError;
     this.port = socket.port;
     this.address = formatAddress(socket.address);
     socket.handler = (events) => this.onEvents(events);
-    this.forgetSignal = onAbort(signal, () => this.close());
+    this.forgetSignal = onAbort(options.signal, () => this.close());
   }
 
   /**
@@ -182,6 +190,27 @@ export class UdpEndpoint implements AsyncDisposable {
       }
     }
     if (events & WRITABLE) this.serveSends();
+    if (events & ERROR) this.reportErrors();
+  }
+
+  private reportErrors(): void {
+    const { onError, origin } = this;
+    for (
+      let code = this.socket.receiveError(origin);
+      code !== null;
+      code = this.socket.receiveError(origin)
+    ) {
+      if (onError === undefined) continue;
+      const about: UdpDestination = {
+        address: formatAddress(origin.remoteAddress),
+        port: origin.remotePort,
+        localAddress: formatAddress(origin.localAddress),
+      };
+      const error = networkError(code, about);
+      defer(() => {
+        if (!this.isClosed) onError(error, about);
+      });
+    }
   }
 
   private serveSends(): void {
@@ -195,6 +224,11 @@ export class UdpEndpoint implements AsyncDisposable {
       }
     }
   }
+}
+
+function networkError(code: ErrorCode, about: UdpDestination): StackError {
+  const what = code === "ECONNREFUSED" ? "refuses datagrams: nobody has that port" : "cannot be reached";
+  return new StackError(code, `${about.address}:${about.port} ${what}`);
 }
 
 function closedError(port: number): StackError {

@@ -1,3 +1,4 @@
+import { IcmpSocket } from "../socket/icmp-socket.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
 import { nextSegment } from "../socket/tcp/output.ts";
 import { Tcb } from "../socket/tcp/tcb.ts";
@@ -6,8 +7,9 @@ import { copyBytes } from "../storage/copy.ts";
 import { copyAddress } from "../wire/ip-address.ts";
 import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
 import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
+import { sendEchoRequests } from "./icmp-output.ts";
 import type { Interface } from "./interface.ts";
-import { lendFrame, sendTcpFrame, sendUdpFrame, tcpTextOffset } from "./ipv4-output.ts";
+import { lendFrame, payloadOffset, sendTcpFrame, sendUdpFrame, tcpTextOffset } from "./ipv4-output.ts";
 
 /** Segments that a connection sends before the next one has its turn. */
 const TURN = 32;
@@ -25,6 +27,7 @@ export function drainReady(iface: Interface, sockets: SocketSet, budget: number)
     const socket = sockets.get(index);
     if (socket instanceof Tcb) sent += sendSegments(iface, socket);
     else if (socket instanceof UdpSocket) sent += sendDatagrams(iface, socket);
+    else if (socket instanceof IcmpSocket) sent += sendEchoRequests(iface, socket);
   }
   return sent;
 }
@@ -44,7 +47,12 @@ function sendSegments(iface: Interface, tcb: Tcb): number {
     copyAddress(tcb.local, seg.source);
     copyAddress(tcb.remote, seg.destination);
     if (seg.payloadLength > 0) {
-      tcb.sendBuffer.copyTo(seg.payloadOffset, frame.bytes, tcpTextOffset(frame, seg), seg.payloadLength);
+      tcb.sendBuffer.copyTo(
+        seg.payloadOffset,
+        frame.bytes,
+        tcpTextOffset(iface, frame, seg),
+        seg.payloadLength,
+      );
     }
     sendTcpFrame(iface, frame, seg, context.stats);
   }
@@ -65,9 +73,15 @@ function sendDatagrams(iface: Interface, socket: UdpSocket): number {
       path.ready.push(socket.index);
       return sent;
     }
+    if (IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH + ring.length > iface.mtu) {
+      // The MTU has become smaller since.
+      stats.packetsTooLarge++;
+      socket.sent();
+      continue;
+    }
     const frame = lendFrame(iface, UDP_HEADER_LENGTH + ring.length);
     if (frame === null) break;
-    const at = frame.offset + IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH;
+    const at = payloadOffset(iface, frame) + UDP_HEADER_LENGTH;
     copyBytes(ring.bytes, ring.start, frame.bytes, at, ring.length);
     sendUdpFrame(iface, frame, ring.length, source, ring.localPort, destination, ring.remotePort, stats);
     socket.sent();

@@ -1,16 +1,16 @@
-import { type ErrorCode, OK } from "../errors.ts";
+import { OK } from "../errors.ts";
+import { icmpErrorCode } from "../socket/icmp-error-code.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
 import { onIcmpError } from "../socket/tcp/icmp-error.ts";
 import { read16, read32 } from "../wire/bytes.ts";
 import {
-  CODE_HOST_UNREACHABLE,
-  CODE_NET_UNREACHABLE,
   CODE_PORT_UNREACHABLE,
   CODE_PROTOCOL_UNREACHABLE,
   checkIcmpv4,
   ICMP_DESTINATION_UNREACHABLE,
   ICMP_ECHO_REPLY,
   ICMP_ECHO_REQUEST,
+  ICMP_TIME_EXCEEDED,
   ICMPV4_HEADER_LENGTH,
   icmpCode,
   icmpIdentifier,
@@ -18,23 +18,30 @@ import {
   icmpType,
   isIcmpv4Error,
 } from "../wire/icmpv4.ts";
+import { sameAddress } from "../wire/ip-address.ts";
 import {
   IPV4_HEADER_LENGTH,
   ipv4HeaderLength,
   ipv4IsFragment,
   ipv4Protocol,
+  ipv4Ttl,
+  PROTOCOL_ICMP,
   PROTOCOL_TCP,
+  PROTOCOL_UDP,
   readIpv4Destination,
   readIpv4Source,
 } from "../wire/ipv4.ts";
 import type { Interface } from "./interface.ts";
 import { sendIcmpReply } from "./ipv4-output.ts";
 
-/** RFC 792: the ICMP message of `length` bytes at `offset`. */
+/**
+ * RFC 792: the ICMP message of `length` bytes at `offset`, in the packet that starts at `packet`.
+ */
 export function icmpInput(
   iface: Interface,
   sockets: SocketSet,
   bytes: Uint8Array,
+  packet: number,
   offset: number,
   length: number,
   unicast: boolean,
@@ -50,57 +57,120 @@ export function icmpInput(
     stats.icmpEchoRequests++;
     const rest = (icmpIdentifier(bytes, offset) << 16) | icmpSequence(bytes, offset);
     sendIcmpReply(iface, bytes, offset, length, ICMP_ECHO_REPLY, rest, stats);
+  } else if (type === ICMP_ECHO_REPLY && unicast) {
+    echoReply(iface, sockets, bytes, packet, offset, length);
   } else if (isIcmpv4Error(type)) {
     stats.icmpErrorsReceived++;
-    if (type === ICMP_DESTINATION_UNREACHABLE) {
-      const quoted = offset + ICMPV4_HEADER_LENGTH;
-      onUnreachable(iface, sockets, bytes, quoted, length - ICMPV4_HEADER_LENGTH, icmpCode(bytes, offset));
+    if (type === ICMP_DESTINATION_UNREACHABLE || type === ICMP_TIME_EXCEEDED) {
+      errorReport(iface, sockets, bytes, packet, offset, length);
     }
   } else {
     stats.icmpIgnored++;
   }
 }
 
+function echoReply(
+  iface: Interface,
+  sockets: SocketSet,
+  bytes: Uint8Array,
+  packet: number,
+  offset: number,
+  length: number,
+): void {
+  const { stats } = sockets.context;
+  const socket = sockets.findIcmp(icmpIdentifier(bytes, offset));
+  if (socket === null) {
+    stats.icmpIgnored++;
+    return;
+  }
+  const { source } = iface.segment;
+  const data = offset + ICMPV4_HEADER_LENGTH;
+  const dataLength = length - ICMPV4_HEADER_LENGTH;
+  const sequence = icmpSequence(bytes, offset);
+  const ttl = ipv4Ttl(bytes, packet);
+  if (socket.deliver(bytes, data, dataLength, ICMP_ECHO_REPLY, 0, sequence, ttl, source, source)) {
+    stats.icmpEchoReplies++;
+  } else {
+    stats.icmpQueueFull++;
+  }
+}
+
 /**
- * RFC 9293 3.9.2.2: tells a connection that its segment, quoted at `offset`, did not arrive. The quotation is what an
- * attacker would have to guess, so all of it must fit (RFC 5927 4).
+ * An error, which quotes a packet of ours. The quotation is what an attacker would have to guess, so all of it must fit
+ * (RFC 5927 4).
  */
-function onUnreachable(
+function errorReport(
+  iface: Interface,
+  sockets: SocketSet,
+  bytes: Uint8Array,
+  packet: number,
+  offset: number,
+  length: number,
+): void {
+  const quoted = offset + ICMPV4_HEADER_LENGTH;
+  const quotedLength = length - ICMPV4_HEADER_LENGTH;
+  // The quotation may be cut short behind eight bytes of text, so it is no packet that `checkIpv4` would pass.
+  if (quotedLength < IPV4_HEADER_LENGTH || bytes[quoted] >> 4 !== 4) return;
+  const headerLength = ipv4HeaderLength(bytes, quoted);
+  if (headerLength < IPV4_HEADER_LENGTH || quotedLength < headerLength + 8) return;
+  if (ipv4IsFragment(bytes, quoted)) return;
+  const { source, destination } = iface.outgoing;
+  readIpv4Source(bytes, quoted, source);
+  readIpv4Destination(bytes, quoted, destination);
+  // It goes to the sender of what it quotes.
+  if (!sameAddress(source, iface.segment.destination)) return;
+  const type = icmpType(bytes, offset);
+  const code = icmpCode(bytes, offset);
+  const at = quoted + headerLength;
+  switch (ipv4Protocol(bytes, quoted)) {
+    case PROTOCOL_TCP:
+      if (type === ICMP_DESTINATION_UNREACHABLE) tcpError(iface, sockets, bytes, at, code);
+      return;
+    case PROTOCOL_UDP: {
+      const socket = sockets.findUdp(source, read16(bytes, at));
+      socket?.deliverError(type, code, destination, read16(bytes, at + 2), source);
+      return;
+    }
+    case PROTOCOL_ICMP:
+      echoError(iface, sockets, bytes, packet, at, type, code);
+  }
+}
+
+/** RFC 9293 3.9.2.2: tells a connection that its segment, whose header is quoted at `offset`, did not arrive. */
+function tcpError(
   iface: Interface,
   sockets: SocketSet,
   bytes: Uint8Array,
   offset: number,
-  length: number,
   code: number,
 ): void {
-  // The quotation may be cut short behind eight bytes of text, so it is no packet that `checkIpv4` would pass.
-  if (length < IPV4_HEADER_LENGTH || bytes[offset] >> 4 !== 4) return;
-  const headerLength = ipv4HeaderLength(bytes, offset);
-  if (headerLength < IPV4_HEADER_LENGTH || length < headerLength + 8) return;
-  if (ipv4Protocol(bytes, offset) !== PROTOCOL_TCP || ipv4IsFragment(bytes, offset)) return;
+  // The codes of RFC 1122 4.2.3.9; the one for a packet that was too large is no reason to give up.
+  if (code > CODE_PORT_UNREACHABLE) return;
+  const error = icmpErrorCode(ICMP_DESTINATION_UNREACHABLE, code);
   const { source, destination } = iface.outgoing;
-  readIpv4Source(bytes, offset, source);
-  readIpv4Destination(bytes, offset, destination);
-  const at = offset + headerLength;
-  const tcb = sockets.findTcb(source, read16(bytes, at), destination, read16(bytes, at + 2));
-  const error = errorOf(code);
-  if (tcb !== null && error !== null) onIcmpError(tcb, read32(bytes, at + 4), error, isHard(code));
+  const tcb = sockets.findTcb(source, read16(bytes, offset), destination, read16(bytes, offset + 2));
+  const hard = code === CODE_PROTOCOL_UNREACHABLE || code === CODE_PORT_UNREACHABLE;
+  if (tcb !== null && error !== null) onIcmpError(tcb, read32(bytes, offset + 4), error, hard);
 }
 
-function isHard(code: number): boolean {
-  return code === CODE_PROTOCOL_UNREACHABLE || code === CODE_PORT_UNREACHABLE;
-}
-
-function errorOf(code: number): ErrorCode | null {
-  switch (code) {
-    case CODE_NET_UNREACHABLE:
-      return "ENETUNREACH";
-    case CODE_HOST_UNREACHABLE:
-      return "EHOSTUNREACH";
-    case CODE_PROTOCOL_UNREACHABLE:
-    case CODE_PORT_UNREACHABLE:
-      return "ECONNREFUSED";
-    default:
-      return null;
+/** Tells who sent the echo request whose header is quoted at `offset`. */
+function echoError(
+  iface: Interface,
+  sockets: SocketSet,
+  bytes: Uint8Array,
+  packet: number,
+  offset: number,
+  type: number,
+  code: number,
+): void {
+  const { stats } = sockets.context;
+  if (icmpType(bytes, offset) !== ICMP_ECHO_REQUEST) return;
+  const socket = sockets.findIcmp(icmpIdentifier(bytes, offset));
+  if (socket === null) return;
+  const sequence = icmpSequence(bytes, offset);
+  const ttl = ipv4Ttl(bytes, packet);
+  const { source } = iface.segment;
+  if (!socket.deliver(bytes, offset, 0, type, code, sequence, ttl, source, iface.outgoing.destination)) {
+    stats.icmpQueueFull++;
   }
 }

@@ -20,6 +20,7 @@ import {
   readIpv4Destination,
   readIpv4Source,
 } from "../wire/ipv4.ts";
+import { completeChecksum } from "../wire/offload.ts";
 import { parseTcp, TCP_HEADER_LENGTH, verifyTcp } from "../wire/tcp.ts";
 import {
   checkUdp,
@@ -59,14 +60,20 @@ export function ipInput(
   const { source, destination } = iface.segment;
   readIpv4Source(bytes, offset, source);
   readIpv4Destination(bytes, offset, destination);
-  if (isMartianSource(iface, source)) {
-    stats.ipv4MartianSource++;
-    return;
-  }
-  const unicast = iface.hasAddress(destination);
-  if (!unicast && !iface.isBroadcastAddress(destination)) {
-    stats.ipv4NotForUs++;
-    return;
+  let unicast = true;
+  // Packets come in trains: where the last one's addresses were in order, so are the same ones again.
+  if (!iface.isKnownPair(source.w3, destination.w3)) {
+    if (isMartianSource(iface, source)) {
+      stats.ipv4MartianSource++;
+      return;
+    }
+    unicast = iface.hasAddress(destination);
+    if (unicast) {
+      iface.notePair(source.w3, destination.w3);
+    } else if (!iface.isBroadcastAddress(destination)) {
+      stats.ipv4NotForUs++;
+      return;
+    }
   }
   if (ipv4IsFragment(bytes, offset)) {
     stats.ipv4FragmentsDropped++;
@@ -85,7 +92,7 @@ export function ipInput(
       udpInput(iface, sockets, bytes, offset, at, bodyLength, checksumKnown, segmentSize, unicast);
       return;
     case PROTOCOL_ICMP:
-      icmpInput(iface, sockets, bytes, at, bodyLength, unicast);
+      icmpInput(iface, sockets, bytes, offset, at, bodyLength, unicast);
       return;
     default:
       stats.ipv4UnknownProtocol++;
@@ -164,7 +171,10 @@ function udpInput(
   if (socket === null) {
     stats.udpNoPort++;
     // RFC 1122 4.1.3.1; never to who sent to many (3.2.2).
-    if (unicast) sendUnreachable(iface, bytes, packet, CODE_PORT_UNREACHABLE, now, stats);
+    if (!unicast) return;
+    // Where the device vouches for the checksum, the field may not hold it yet; who reads the quotation takes it at that.
+    if (checksumKnown) completeChecksum(bytes, packet, ipv4TotalLength(bytes, packet), "ip");
+    sendUnreachable(iface, bytes, packet, CODE_PORT_UNREACHABLE, now, stats);
     return;
   }
   const payload = offset + UDP_HEADER_LENGTH;

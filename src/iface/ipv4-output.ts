@@ -22,6 +22,7 @@ import {
 } from "../wire/tcp.ts";
 import { UDP_HEADER_LENGTH, writeUdp } from "../wire/udp.ts";
 import type { Interface } from "./interface.ts";
+import { linkOutput } from "./link-output.ts";
 
 /** Puts packets together in the device's frames. */
 
@@ -30,31 +31,37 @@ const DEFAULT_TTL = 64;
 const LARGEST_ICMP_ERROR = 576;
 
 /**
- * Lends a frame for a packet with `length` bytes behind the IP header, or notes that the device is full.
+ * Lends a frame for a packet with `length` bytes behind the IP header, or notes that the device is full. They go to
+ * `payloadOffset`.
  */
 export function lendFrame(iface: Interface, length: number): Frame | null {
-  const frame = iface.device.transmit(IPV4_HEADER_LENGTH + length);
+  const frame = iface.device.transmit(iface.linkHeaderLength + IPV4_HEADER_LENGTH + length);
   if (frame === null) iface.blocked = true;
   return frame;
+}
+
+/** Where what follows the IP header goes in `frame`. */
+export function payloadOffset(iface: Interface, frame: Frame): number {
+  return frame.offset + iface.linkHeaderLength + IPV4_HEADER_LENGTH;
 }
 
 /**
  * Sends `seg` in `frame`; its text, if any, has been put behind where the header ends. The frame has room for it.
  */
 export function sendTcpFrame(iface: Interface, frame: Frame, seg: TcpSegment, stats: Stats): void {
-  const at = frame.offset + IPV4_HEADER_LENGTH;
+  const at = payloadOffset(iface, frame);
   const length = writeTcp(frame.bytes, at, seg) + seg.payloadLength;
   const offloaded = iface.device.capabilities.checksumOffload;
   finishTcpChecksum(frame.bytes, at, length, seg.source, seg.destination, !offloaded);
   frame.checksumOffloaded = offloaded;
   frame.segmentSize = seg.segmentSize;
-  commitIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination, stats);
+  commitIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination);
   stats.tcpSegmentsSent++;
 }
 
 /** Where the text of `seg` goes in `frame`. */
-export function tcpTextOffset(frame: Frame, seg: TcpSegment): number {
-  return frame.offset + IPV4_HEADER_LENGTH + TCP_HEADER_LENGTH + tcpOptionsLength(seg);
+export function tcpTextOffset(iface: Interface, frame: Frame, seg: TcpSegment): number {
+  return payloadOffset(iface, frame) + TCP_HEADER_LENGTH + tcpOptionsLength(seg);
 }
 
 /** Sends a datagram whose payload has been put behind where the headers end. */
@@ -68,12 +75,12 @@ export function sendUdpFrame(
   destinationPort: number,
   stats: Stats,
 ): void {
-  const at = frame.offset + IPV4_HEADER_LENGTH;
+  const at = payloadOffset(iface, frame);
   const length = UDP_HEADER_LENGTH + payloadLength;
   const offloaded = iface.device.capabilities.checksumOffload;
   writeUdp(frame.bytes, at, length, sourcePort, destinationPort, source, destination, !offloaded);
   frame.checksumOffloaded = offloaded;
-  commitIpv4(iface, frame, length, PROTOCOL_UDP, source, destination, stats);
+  commitIpv4(iface, frame, length, PROTOCOL_UDP, source, destination);
   stats.udpSent++;
 }
 
@@ -89,17 +96,22 @@ export function sendIcmpReply(
   restOfHeader: number,
   stats: Stats,
 ): void {
+  // A peer whose MTU is larger than ours may ask for more than we can send.
+  if (IPV4_HEADER_LENGTH + length > iface.mtu) {
+    stats.packetsTooLarge++;
+    return;
+  }
   const frame = lendFrame(iface, length);
   if (frame === null) {
     stats.framesDroppedDeviceFull++;
     return;
   }
-  const at = frame.offset + IPV4_HEADER_LENGTH;
+  const at = payloadOffset(iface, frame);
   const body = length - ICMPV4_HEADER_LENGTH;
   copyBytes(bytes, offset + ICMPV4_HEADER_LENGTH, frame.bytes, at + ICMPV4_HEADER_LENGTH, body);
   writeIcmpv4(frame.bytes, at, length, type, 0, restOfHeader);
   const { source, destination } = iface.segment;
-  commitIpv4(iface, frame, length, PROTOCOL_ICMP, destination, source, stats);
+  commitIpv4(iface, frame, length, PROTOCOL_ICMP, destination, source);
 }
 
 /**
@@ -128,36 +140,37 @@ export function sendIcmpError(
     stats.framesDroppedDeviceFull++;
     return;
   }
-  const at = frame.offset + IPV4_HEADER_LENGTH;
+  const at = payloadOffset(iface, frame);
   copyBytes(bytes, offset, frame.bytes, at + ICMPV4_HEADER_LENGTH, quoted);
   writeIcmpv4(frame.bytes, at, length, type, code, restOfHeader);
   const { source, destination } = iface.outgoing;
   readIpv4Destination(bytes, offset, source);
   readIpv4Source(bytes, offset, destination);
-  commitIpv4(iface, frame, length, PROTOCOL_ICMP, source, destination, stats);
+  commitIpv4(iface, frame, length, PROTOCOL_ICMP, source, destination);
   stats.icmpErrorsSent++;
 }
 
-function commitIpv4(
+/** Sends `frame`, whose packet has `length` bytes behind the IP header, which this writes. */
+export function commitIpv4(
   iface: Interface,
   frame: Frame,
   length: number,
   protocol: number,
   source: IpAddress,
   destination: IpAddress,
-  stats: Stats,
+  ttl = DEFAULT_TTL,
 ): void {
+  const header = iface.linkHeaderLength;
   // RFC 6864 4.1: a packet that must not be fragmented needs no identification.
   writeIpv4(
     frame.bytes,
-    frame.offset,
+    frame.offset + header,
     IPV4_HEADER_LENGTH + length,
     protocol,
-    DEFAULT_TTL,
+    ttl,
     source,
     destination,
   );
-  frame.length = IPV4_HEADER_LENGTH + length;
-  iface.device.commit(frame);
-  stats.framesSent++;
+  frame.length = header + IPV4_HEADER_LENGTH + length;
+  linkOutput(iface, frame, destination);
 }

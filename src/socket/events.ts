@@ -8,5 +8,7 @@ export const CONNECTED = 4;
 export const ACCEPTABLE = 8;
 /** The socket is CLOSED; its `error` says whether something went wrong. */
 export const CLOSED_EVENT = 16;
+/** A network error about something that was sent. */
+export const ERROR = 64;
 /** The peer has acknowledged our FIN, so all that was written has arrived. */
 export const FINISHED = 32;

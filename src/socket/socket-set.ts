@@ -11,6 +11,13 @@ import {
 import { ACK, RST, SYN, type TcpSegment } from "../wire/tcp.ts";
 import type { SocketContext } from "./context.ts";
 import { WRITABLE } from "./events.ts";
+import {
+  checkIcmpBuffers,
+  DEFAULT_ICMP_BUFFERS,
+  type IcmpBuffers,
+  IcmpIdentifiers,
+  IcmpSocket,
+} from "./icmp-socket.ts";
 import { requirePort } from "./ports.ts";
 import type { Path } from "./routing.ts";
 import { segmentArrives } from "./tcp/input.ts";
@@ -51,7 +58,15 @@ export interface BindOptions {
   readonly buffers?: UdpBuffers;
 }
 
-type Socket = Tcb | TcpListener | UdpSocket;
+export interface IcmpOptions {
+  /** 0 .. 65,535; by default one that is free and hard to guess. */
+  readonly identifier?: number;
+  /** By default the address of the interface that leads to whom is asked. */
+  readonly address?: string | IpAddress;
+  readonly buffers?: Partial<IcmpBuffers>;
+}
+
+type Socket = Tcb | TcpListener | UdpSocket | IcmpSocket;
 
 const DEFAULT_BACKLOG = 511;
 const DEFAULT_UDP_BUFFERS: UdpBuffers = { datagrams: 64, bytes: 64 * 1024 };
@@ -69,6 +84,7 @@ export class SocketSet {
   private poolReturns = 0;
   private readonly listeners = new Map<number, TcpListener[]>();
   private readonly udpSockets = new Map<number, UdpSocket[]>();
+  private readonly icmpSockets = new IcmpIdentifiers();
 
   constructor(context: SocketContext, maxSockets: number) {
     this.context = context;
@@ -191,6 +207,40 @@ export class SocketSet {
     this.sockets[index] = socket;
     addTo(this.udpSockets, port, socket);
     return socket;
+  }
+
+  /**
+   * Opens an identifier to send echo requests with, and to receive what they are answered by.
+   *
+   * @throws StackError EADDRINUSE, EADDRNOTAVAIL, EINVAL, EMFILE
+   */
+  bindIcmp(options: IcmpOptions = {}): IcmpSocket {
+    const { context, icmpSockets } = this;
+    const address = this.localAddress(options.address);
+    const buffers = { ...DEFAULT_ICMP_BUFFERS, ...options.buffers };
+    checkIcmpBuffers(buffers);
+    const identifier = icmpSockets.choose(options.identifier, context.random);
+    const index = this.takeIndex();
+    const socket = new IcmpSocket(context, index, address, identifier, buffers, (closed) => {
+      icmpSockets.remove(closed);
+      this.giveIndex(closed.index);
+      closed.index = -1;
+    });
+    this.sockets[index] = socket;
+    icmpSockets.add(socket);
+    return socket;
+  }
+
+  /** The ICMP socket with this identifier, or `null`. */
+  findIcmp(identifier: number): IcmpSocket | null {
+    return this.icmpSockets.find(identifier);
+  }
+
+  /** Calls `visit` with every connection that goes this way: for what happens rarely. */
+  forEachConnection(path: Path, visit: (tcb: Tcb) => void): void {
+    for (const socket of this.sockets) {
+      if (socket instanceof Tcb && socket.ready === path.ready && socket.state !== CLOSED) visit(socket);
+    }
   }
 
   /** The UDP socket that a datagram to this address and port is for, or `null`. */

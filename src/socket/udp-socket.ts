@@ -1,11 +1,12 @@
-import { StackError } from "../errors.ts";
+import { type ErrorCode, StackError } from "../errors.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { PacketRing } from "../storage/packet-ring.ts";
 import { formatAddress, type IpAddress, isUnspecified } from "../wire/ip-address.ts";
 import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
 import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
 import type { SocketContext } from "./context.ts";
-import { READABLE, WRITABLE } from "./events.ts";
+import { ERROR, READABLE, WRITABLE } from "./events.ts";
+import { icmpErrorCode } from "./icmp-error-code.ts";
 import { requirePort } from "./ports.ts";
 
 /** Sizes of a UDP socket's two queues. */
@@ -16,19 +17,24 @@ export interface UdpBuffers {
   readonly bytes: number;
 }
 
+/** Errors that wait; further ones are lost, as they may be at any router. */
+const MOST_ERRORS = 8;
+
 /** RFC 768: datagrams of one local port, in two bounded queues. */
 export class UdpSocket {
   readonly address: IpAddress;
   readonly port: number;
   index: number;
   events = 0;
-  /** Is called with `READABLE | WRITABLE` at the end of `poll`. */
+  /** Is called with `READABLE | WRITABLE | ERROR` at the end of `poll`. */
   handler: ((events: number) => void) | null = null;
   /** Waiting for the program. */
   readonly received: PacketRing;
   /** Waiting for the device. */
   readonly outgoing: PacketRing;
   readonly context: SocketContext;
+  /** ICMP errors about datagrams that were sent from here: who they were for, and what has become of them. */
+  private readonly errors = new PacketRing(MOST_ERRORS, MOST_ERRORS);
   private readonly onClose: (socket: UdpSocket) => void;
   private sendBlocked = false;
 
@@ -101,6 +107,21 @@ export class UdpSocket {
     return length;
   }
 
+  /**
+   * What an ICMP error said of a datagram that was sent from here, the oldest first, or `null`. `about` is told where that
+   * datagram went, and from which address.
+   */
+  receiveError(about: UdpOrigin): ErrorCode | null {
+    const ring = this.errors;
+    if (ring.size === 0) return null;
+    const { localPort } = ring;
+    ring.readRemote(about.remoteAddress);
+    ring.readLocal(about.localAddress);
+    about.remotePort = ring.remotePort;
+    ring.shift();
+    return icmpErrorCode(localPort >> 8, localPort & 0xff);
+  }
+
   /** Frees the port; datagrams still queued are dropped. */
   close(): void {
     if (this.index !== -1) this.onClose(this);
@@ -120,6 +141,20 @@ export class UdpSocket {
     copyBytes(bytes, offset, this.received.bytes, at, length);
     this.signal(READABLE);
     return true;
+  }
+
+  /** An ICMP error about a datagram that was sent from here: called by the stack. */
+  deliverError(
+    type: number,
+    code: number,
+    destination: IpAddress,
+    destinationPort: number,
+    source: IpAddress,
+  ): void {
+    if (icmpErrorCode(type, code) === null) return;
+    this.context.stats.udpErrors++;
+    if (this.errors.push(0, source, (type << 8) | code, destination, destinationPort) === -1) return;
+    this.signal(ERROR);
   }
 
   /** The first outgoing datagram has been handed to the device: called by the stack. */

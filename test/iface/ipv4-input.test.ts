@@ -107,6 +107,11 @@ describe("IPv4 (RFC 791, RFC 1122 3.2.1)", () => {
       "ipv4MartianSource",
     ],
     ["no source", () => icmpPacket({ from: "0.0.0.0", to: US }, 8, 0, 1), "ipv4MartianSource"],
+    [
+      "no source and no destination",
+      () => icmpPacket({ from: "0.0.0.0", to: "0.0.0.0" }, 8, 0, 1),
+      "ipv4MartianSource",
+    ],
     ["our own source", () => icmpPacket({ from: US, to: US }, 8, 0, 1), "ipv4MartianSource"],
     ["a fragment", () => sealed(Object.assign(echo(), { 6: 0x20 })), "ipv4FragmentsDropped"],
   ];
@@ -115,6 +120,18 @@ describe("IPv4 (RFC 791, RFC 1122 3.2.1)", () => {
     expect(answers(packet())).toEqual([]);
     expect(stats[counter]).toBe(1);
     // The stack is none the worse for it.
+    expect(answers(echo())).toHaveLength(1);
+  });
+
+  test("after a good packet, one that shares only its source or its destination is looked at like the first", () => {
+    const { answers, stats } = setUp();
+    expect(answers(echo(), echo())).toHaveLength(2);
+    expect(answers(icmpPacket({ from: PEER, to: "192.168.69.7" }, 8, 0, 1))).toEqual([]);
+    expect(answers(icmpPacket({ from: "224.0.0.1", to: US }, 8, 0, 1))).toEqual([]);
+    // A broadcast is not taken for what goes to us alone.
+    expect(answers(icmpPacket({ from: PEER, to: "192.168.69.255" }, 8, 0, 1))).toEqual([]);
+    expect(answers(icmpPacket({ from: PEER, to: "192.168.69.255" }, 8, 0, 1))).toEqual([]);
+    expect([stats.ipv4NotForUs, stats.ipv4MartianSource]).toEqual([1, 1]);
     expect(answers(echo())).toHaveLength(1);
   });
 

@@ -318,6 +318,22 @@ export class Namespace {
     }
   }
 
+  /**
+   * A cable: two interfaces, both up, and a frame that goes into one comes out of the other. The second one is put into
+   * another namespace where one is given. Neither end says anything of its own accord: IPv6 is off on both.
+   */
+  async veth(here: string, there: string, other: Namespace = this): Promise<void> {
+    await this.ok(["ip", "link", "add", here, "type", "veth", "peer", "name", there]);
+    if (other !== this) await this.ok(["ip", "link", "set", there, "netns", `/proc/${other.pid}/ns/net`]);
+    for (const [ns, end] of [
+      [this, here],
+      [other, there],
+    ] as const) {
+      await ns.ok(["sysctl", "-qw", `net.ipv6.conf.${end}.disable_ipv6=1`]);
+      await ns.ok(["ip", "link", "set", end, "up"]);
+    }
+  }
+
   /** Kills what runs in it; its interfaces go with the last process. Closing twice is fine. */
   async close(): Promise<void> {
     this.holder.stdin.end();

@@ -1,5 +1,12 @@
 import type { Device } from "../../src/device.ts";
-import { END_OF_STREAM, NEVER, Stack, type StackOptions, type TcpSocket } from "../../src/index.ts";
+import {
+  END_OF_STREAM,
+  type InterfaceOptions,
+  NEVER,
+  Stack,
+  type StackOptions,
+  type TcpSocket,
+} from "../../src/index.ts";
 import { seededRandom } from "../../src/random.ts";
 
 /** Two stacks on the two ends of a link, in simulated time. */
@@ -15,11 +22,16 @@ export interface Pair {
 export const SERVER = "192.168.69.1";
 export const CLIENT = "192.168.69.2";
 
-export function pairOn(serverDevice: Device, clientDevice: Device, options: StackOptions = {}): Pair {
+export function pairOn(
+  serverDevice: Device,
+  clientDevice: Device,
+  options: StackOptions = {},
+  interfaceOptions: Partial<InterfaceOptions> = {},
+): Pair {
   const server = new Stack({ random: seededRandom(1), ...options });
   const client = new Stack({ random: seededRandom(2), ...options });
-  server.addInterface({ device: serverDevice, addresses: [`${SERVER}/24`] });
-  client.addInterface({ device: clientDevice, addresses: [`${CLIENT}/24`] });
+  server.addInterface({ ...interfaceOptions, device: serverDevice, addresses: [`${SERVER}/24`] });
+  client.addInterface({ ...interfaceOptions, device: clientDevice, addresses: [`${CLIENT}/24`] });
   const pair: Pair = {
     client,
     server,

@@ -15,10 +15,14 @@ export function onRttSample(tcb: Tcb, rttMs: number): void {
     tcb.rttvar += (Math.abs(tcb.srtt - rttMs) - tcb.rttvar) / 4;
     tcb.srtt += (rttMs - tcb.srtt) / 8;
   }
+  setRto(tcb, measuredRto(tcb));
+}
+
+function measuredRto(tcb: Tcb): number {
   // On a steady path RTTVAR vanishes, and RTO would come down to SRTT, where the first ACK that the peer delays is a
   // timeout. With a second as its lower bound (2.4) that does not happen below a second; with less, the bound is put
   // under the variance instead, as Linux does.
-  setRto(tcb, tcb.srtt + Math.max(GRANULARITY_MS, tcb.context.tcp.minRtoMs, 4 * tcb.rttvar));
+  return tcb.srtt + Math.max(GRANULARITY_MS, tcb.context.tcp.minRtoMs, 4 * tcb.rttvar);
 }
 
 /** RFC 6298 5.5: doubles RTO after a timeout. */
@@ -31,6 +35,13 @@ export function backOff(tcb: Tcb): void {
 export function onHandshakeDone(tcb: Tcb): void {
   if (tcb.srtt < 0 && tcb.backoff > 0) setRto(tcb, RTO_AFTER_SYN_TIMEOUT_MS);
   tcb.backoff = 0;
+}
+
+/** What kept segments from arriving was not the network's load: RTO is again what the measurements say. */
+export function forgetBackoff(tcb: Tcb): void {
+  tcb.backoff = 0;
+  tcb.probeBackoff = 0;
+  setRto(tcb, tcb.srtt < 0 ? tcb.context.tcp.initialRtoMs : measuredRto(tcb));
 }
 
 function setRto(tcb: Tcb, rtoMs: number): void {
