@@ -1,4 +1,5 @@
-import type { Capabilities, Device, Frame } from "../src/device.ts";
+import type { Capabilities, Device, DeviceEvent, Frame } from "../src/device.ts";
+import { descriptorsOf } from "./wait.ts";
 
 /** Sees the frames that pass. Its methods are called in the way of each frame. */
 export interface Observer {
@@ -6,21 +7,42 @@ export interface Observer {
   received(frame: Frame): void;
   /** A frame that is about to be sent: afterwards the other end may have written over it. */
   sending(frame: Frame): void;
+  /** What has befallen the device, before the stack is told; only where the stack has asked to be. */
+  event?(event: DeviceEvent): void;
   /** The device is about to be closed. */
   closing(): void;
 }
 
 class Observed implements Device {
-  readonly capabilities: Capabilities;
   readonly wait?: (timeoutMs: number) => boolean;
+  readonly onEvent?: (callback: (event: DeviceEvent) => void) => void;
+  readonly setRef?: (ref: boolean) => void;
   private readonly inner: Device;
   private readonly observer: Observer;
 
   constructor(inner: Device, observer: Observer) {
     this.inner = inner;
-    this.capabilities = inner.capabilities;
     this.observer = observer;
     if (inner.wait !== undefined) this.wait = (timeoutMs) => inner.wait!(timeoutMs);
+    if (inner.setRef !== undefined) this.setRef = (ref) => inner.setRef!(ref);
+    if (inner.onEvent !== undefined) {
+      this.onEvent = (callback) => {
+        inner.onEvent!((event) => {
+          observer.event?.(event);
+          callback(event);
+        });
+      };
+    }
+  }
+
+  /** Asked for each time: the MTU may change while the device is open. */
+  get capabilities(): Capabilities {
+    return this.inner.capabilities;
+  }
+
+  /** What `waitForAny` waits for. */
+  get descriptors(): readonly number[] | undefined {
+    return descriptorsOf(this.inner);
   }
 
   receive(frame: Frame): boolean {

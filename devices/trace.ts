@@ -1,46 +1,54 @@
-import type { Device, Frame } from "../src/device.ts";
+import type { Device, DeviceEvent, Frame } from "../src/device.ts";
 import { formatPacket } from "../src/wire/print.ts";
+import { formatEthernet } from "../src/wire/print-ethernet.ts";
 import { type Observer, observe } from "./observe.ts";
 
 export interface TraceOptions {
   /** Milliseconds, with fractions, from any origin. Where it is given, a line starts with the seconds since the first. */
   readonly clock?: () => number;
+  /** Ethernet: lines show hardware addresses, EtherType and VLAN tags, as with tcpdump's `-e`. */
+  readonly linkHeaders?: boolean;
 }
 
-const ETHERNET_HEADER = 14;
-const ETHERTYPE_IPV4 = 0x0800;
-const ETHERTYPE_IPV6 = 0x86dd;
-
-/** "In " and "Out" are what tcpdump prints for a capture on several interfaces. */
-type Direction = "In " | "Out";
+/** "In " and "Out" are what tcpdump prints for a capture on several interfaces; "---" is no frame at all. */
+type Direction = "In " | "Out" | "---";
 
 class Printer implements Observer {
   private readonly print: (line: string) => void;
   private readonly clock: (() => number) | null;
   private readonly hasLinkHeader: boolean;
+  private readonly linkHeaders: boolean;
   private firstAt = Number.NaN;
 
   constructor(print: (line: string) => void, hasLinkHeader: boolean, options: TraceOptions) {
     this.print = print;
     this.hasLinkHeader = hasLinkHeader;
     this.clock = options.clock ?? null;
+    this.linkHeaders = options.linkHeaders ?? false;
   }
 
   received(frame: Frame): void {
-    this.line("In ", frame);
+    this.line("In ", this.format(frame));
   }
 
   sending(frame: Frame): void {
-    this.line("Out", frame);
+    this.line("Out", this.format(frame));
+  }
+
+  event(event: DeviceEvent): void {
+    this.line("---", formatEvent(event));
   }
 
   closing(): void {}
 
-  private line(direction: Direction, frame: Frame): void {
-    const packet = this.hasLinkHeader
-      ? formatEthernet(frame.bytes, frame.offset, frame.length)
-      : formatPacket(frame.bytes, frame.offset, frame.length);
-    this.print(`${this.time()}${direction} ${packet}`);
+  private format({ bytes, offset, length }: Frame): string {
+    return this.hasLinkHeader
+      ? formatEthernet(bytes, offset, length, this.linkHeaders)
+      : formatPacket(bytes, offset, length);
+  }
+
+  private line(direction: Direction, text: string): void {
+    this.print(`${this.time()}${direction} ${text}`);
   }
 
   private time(): string {
@@ -51,17 +59,14 @@ class Printer implements Observer {
   }
 }
 
-function formatEthernet(bytes: Uint8Array, offset: number, length: number): string {
-  if (length < ETHERNET_HEADER) return `Ethernet, truncated, length ${length}`;
-  const type = (bytes[offset + 12] << 8) | bytes[offset + 13];
-  if (type === ETHERTYPE_IPV4 || type === ETHERTYPE_IPV6) {
-    return formatPacket(bytes, offset + ETHERNET_HEADER, length - ETHERNET_HEADER);
-  }
-  return `ethertype 0x${type.toString(16).padStart(4, "0")}, length ${length}`;
+function formatEvent(event: DeviceEvent): string {
+  if (event.type === "mtu") return `device: mtu ${event.mtu}`;
+  return event.type === "error" ? `device: ${event.error.message}` : `device: ${event.type}`;
 }
 
 /**
- * A device that prints a line for every frame that `device` carries, as tcpdump would.
+ * A device that prints a line for every frame that `device` carries, as `tcpdump -n -S` would, and for what befalls
+ * the device (its link goes down, its MTU changes) where the stack has asked to be told. A super-segment is one line.
  *
  * @param device the device to wrap; closing the wrapper closes it
  * @param print gets one line, without a line feed

@@ -4,25 +4,30 @@ import type { ErrorCode } from "../../src/errors.ts";
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
+export const ENXIO = 6;
 export const EAGAIN = 11;
 export const EACCES = 13;
+export const EFAULT = 14;
 export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const EBADFD = 77;
+export const ENETDOWN = 100;
+export const ENOBUFS = 105;
 
 const NAMES: readonly (readonly [number, string])[] = [
   [EPERM, "EPERM"],
   [ENOENT, "ENOENT"],
   [EINTR, "EINTR"],
-  [5, "EIO"],
-  [6, "ENXIO"],
+  [EIO, "EIO"],
+  [ENXIO, "ENXIO"],
   [9, "EBADF"],
   [EAGAIN, "EAGAIN"],
   [12, "ENOMEM"],
   [EACCES, "EACCES"],
-  [14, "EFAULT"],
+  [EFAULT, "EFAULT"],
   [EBUSY, "EBUSY"],
   [EEXIST, "EEXIST"],
   [ENODEV, "ENODEV"],
@@ -39,9 +44,9 @@ const NAMES: readonly (readonly [number, string])[] = [
   [95, "ENOTSUP"],
   [98, "EADDRINUSE"],
   [99, "EADDRNOTAVAIL"],
-  [100, "ENETDOWN"],
+  [ENETDOWN, "ENETDOWN"],
   [101, "ENETUNREACH"],
-  [105, "ENOBUFS"],
+  [ENOBUFS, "ENOBUFS"],
   [110, "ETIMEDOUT"],
   [111, "ECONNREFUSED"],
   [113, "EHOSTUNREACH"],

@@ -3,7 +3,7 @@
 import { dlopen, FFIType, read } from "bun:ffi";
 import { StackError } from "../../src/errors.ts";
 
-const { i32, u32, u64, ptr, cstring } = FFIType;
+const { i32, u32, u64, i64_fast, ptr, cstring } = FFIType;
 
 // `open`, `fcntl` and `ioctl` are variadic in C. Linux passes variadic arguments as it does fixed ones, on x64 and on
 // arm64; Apple's arm64 does not.
@@ -15,9 +15,17 @@ const SYMBOLS = {
   ioctl: { args: [i32, u64, ptr], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
   poll: { args: [ptr, u64, i32], returns: i32 },
+  sigaction: { args: [i32, ptr, ptr], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
   send: { args: [i32, ptr, u64, i32], returns: i32 },
   recv: { args: [i32, ptr, u64, i32], returns: i32 },
+  bind: { args: [i32, ptr, u32], returns: i32 },
+  setsockopt: { args: [i32, i32, i32, ptr, u32], returns: i32 },
+  getsockopt: { args: [i32, i32, i32, ptr, ptr], returns: i32 },
+  recvmmsg: { args: [i32, ptr, u32, i32, ptr], returns: i32 },
+  sendmmsg: { args: [i32, ptr, u32, i32], returns: i32 },
+  mmap: { args: [ptr, u64, i32, i32, i32, i64_fast], returns: ptr },
+  munmap: { args: [ptr, u64], returns: i32 },
   if_nametoindex: { args: [ptr], returns: u32 },
   strerror: { args: [i32], returns: cstring },
   __errno_location: { args: [], returns: ptr },

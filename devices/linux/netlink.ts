@@ -1,18 +1,23 @@
 /**
- * Interface settings through rtnetlink (rtnetlink(7)): the same few messages for IPv4 and IPv6.
+ * Interface settings through rtnetlink (rtnetlink(7)): the same few messages for IPv4 and IPv6; and the news of what
+ * others do to interfaces.
  *
- * Everything here runs once, while a device is being opened, and blocks for the microseconds that the kernel takes.
+ * Nothing here is in the way of a frame. A request blocks for the microseconds that the kernel takes: its answer is
+ * there when send(2) returns.
  */
 
 import { StackError } from "../../src/errors.ts";
 import type { Cidr, IpAddress } from "../../src/wire/ip-address.ts";
-import { EINTR, errnoCode, errnoName } from "./errno.ts";
-import { type Libc, libc } from "./libc.ts";
+import { EINTR, ENOBUFS, errnoCode, errnoName } from "./errno.ts";
+import { cString, type Libc, libc } from "./libc.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
 const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0x80000;
+const SOCK_RAW_CLOEXEC_NONBLOCK = 3 | 0x80000 | 0x800;
+/** The multicast group that hears of interfaces. */
+const RTMGRP_LINK = 1;
+const SOCKADDR_NL_SIZE = 12;
 
 const NLMSG_ERROR = 2;
 const NLMSG_DONE = 3;
@@ -21,6 +26,7 @@ const NLM_F_ACK = 0x4;
 const NLM_F_DUMP = 0x300;
 const NLM_F_CREATE_EXCL = 0x600;
 const RTM_NEWLINK = 16;
+const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const RTM_NEWADDR = 20;
 const RTM_GETADDR = 22;
@@ -28,21 +34,40 @@ const RTM_GETADDR = 22;
 const HEADER = 16;
 const LINK_HEADER = 16;
 const ADDRESS_HEADER = 8;
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_TXQLEN = 13;
+const IFLA_LINKINFO = 18;
+const IFLA_INFO_KIND = 1;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFF_UP = 1;
 /** An IPv6 address is usable at once: nobody else is on a TUN interface whom duplicate detection could find. */
 const IFA_F_NODAD = 2;
 
-/** What is asked of an interface, and what it was found to have. */
+/** What is asked of an interface. */
 export interface LinkSettings {
   mtu: number;
   /** Packets that wait in the kernel to be read. */
   queueLength: number;
   up: boolean;
 }
+
+/** An interface as it was found. */
+export interface Link extends LinkSettings {
+  index: number;
+  name: string;
+  /** Six bytes where it is Ethernet, none where it has no hardware address. */
+  hardwareAddress: Uint8Array;
+  /** What is in front of its packets, as `linux/if_arp.h` counts: `ARPHRD_ETHER`, ... */
+  type: number;
+  /** What it was made as: `veth`, `macvlan`, ...; empty for hardware. */
+  kind: string;
+}
+
+/** Hears what others did to interfaces: the number of one, and whether it is there, and up. */
+export type LinkNews = (index: number, exists: boolean, up: boolean) => void;
 
 /** Builds one message: fields in host byte order (little-endian on everything that Bun runs on), padded to four. */
 class Message {
@@ -53,6 +78,10 @@ class Message {
   constructor(type: number, flags: number) {
     this.view.setUint16(4, type, true);
     this.view.setUint16(6, flags | NLM_F_REQUEST, true);
+  }
+
+  link(index: number, flags: number, change: number): this {
+    return this.u8(0).u8(0).u16(0).u32(index).u32(flags).u32(change);
   }
 
   u8(value: number): this {
@@ -83,38 +112,10 @@ class Message {
     return this.u16(8).u16(type).u32(value);
   }
 
-  finish(): Uint8Array {
+  finish(sequence: number): Uint8Array {
     this.view.setUint32(0, this.at, true);
+    this.view.setUint32(8, sequence, true);
     return this.bytes.subarray(0, this.at);
-  }
-}
-
-/** Calls `each` with type and body of every answer; returns the error number the kernel ends with, 0 for success. */
-function exchange(
-  c: Libc,
-  socket: number,
-  request: Uint8Array,
-  each: (type: number, body: DataView) => void,
-): number {
-  if (c.send(socket, request, request.length, 0) < 0) return c.errno();
-  const answer = new Uint8Array(32 * 1024);
-  for (;;) {
-    const length = c.recv(socket, answer, answer.length, 0);
-    if (length < 0) {
-      const errno = c.errno();
-      if (errno === EINTR) continue;
-      return errno;
-    }
-    const view = new DataView(answer.buffer, 0, length);
-    for (let at = 0; at + HEADER <= length; ) {
-      const size = view.getUint32(at, true);
-      const type = view.getUint16(at + 4, true);
-      if (size < HEADER || at + size > length) break;
-      if (type === NLMSG_DONE) return 0;
-      if (type === NLMSG_ERROR) return -view.getInt32(at + HEADER, true);
-      each(type, new DataView(answer.buffer, at + HEADER, size - HEADER));
-      at += (size + 3) & ~3;
-    }
   }
 }
 
@@ -144,66 +145,139 @@ function addressBytes(address: IpAddress): Uint8Array {
   return bytes;
 }
 
-/** A socket to the kernel's table of interfaces. */
-export class RouteSocket {
-  private readonly c: Libc;
-  private readonly socket: number;
+function linkOf(body: DataView): Link {
+  const link: Link = {
+    index: body.getInt32(4, true),
+    name: "",
+    mtu: 0,
+    queueLength: 0,
+    up: (body.getUint32(8, true) & IFF_UP) !== 0,
+    hardwareAddress: new Uint8Array(0),
+    type: body.getUint16(2, true),
+    kind: "",
+  };
+  attributes(body, LINK_HEADER, (attribute, at, length) => {
+    const bytes = new Uint8Array(body.buffer, body.byteOffset + at, length);
+    if (attribute === IFLA_MTU) link.mtu = body.getUint32(at, true);
+    if (attribute === IFLA_TXQLEN) link.queueLength = body.getUint32(at, true);
+    if (attribute === IFLA_IFNAME) link.name = new TextDecoder().decode(bytes.subarray(0, -1));
+    if (attribute === IFLA_ADDRESS) link.hardwareAddress = bytes.slice();
+    if (attribute === IFLA_LINKINFO) link.kind = kindOf(new DataView(bytes.buffer, bytes.byteOffset, length));
+  });
+  return link;
+}
 
-  constructor() {
+/** From the attributes within the one that says what the interface was made as. */
+function kindOf(info: DataView): string {
+  let kind = "";
+  attributes(info, 0, (attribute, at, length) => {
+    if (attribute !== IFLA_INFO_KIND) return;
+    kind = new TextDecoder()
+      .decode(new Uint8Array(info.buffer, info.byteOffset + at, length))
+      .replace(/\0.*$/, "");
+  });
+  return kind;
+}
+
+/** A socket to the kernel's table of interfaces, of the network namespace that the thread is in when it is opened. */
+export class RouteSocket {
+  /** -1 after `close`. */
+  descriptor: number;
+  /** News may have been missed: the kernel had no room to keep it, or an answer was being waited for. */
+  missed = false;
+  private readonly c: Libc;
+  private readonly answer = new Uint8Array(32 * 1024);
+  private readonly view = new DataView(this.answer.buffer);
+  private sequence = 0;
+
+  /** @param hearsNews whether the socket becomes readable when others change an interface; see `news` */
+  constructor(hearsNews = false) {
     this.c = libc();
-    this.socket = this.c.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0);
-    if (this.socket < 0) {
-      const errno = this.c.errno();
-      throw new StackError(errnoCode(errno), `A netlink socket could not be opened (${errnoName(errno)}).`);
-    }
+    this.descriptor = this.c.socket(AF_NETLINK, SOCK_RAW_CLOEXEC_NONBLOCK, 0);
+    if (this.descriptor < 0) throw this.failure(this.c.errno());
+    if (!hearsNews) return;
+    const address = new Uint8Array(SOCKADDR_NL_SIZE);
+    new DataView(address.buffer).setUint16(0, AF_NETLINK, true);
+    address[8] = RTMGRP_LINK;
+    if (this.c.bind(this.descriptor, address, SOCKADDR_NL_SIZE) >= 0) return;
+    const errno = this.c.errno();
+    this.close();
+    throw this.failure(errno);
+  }
+
+  private failure(errno: number): StackError {
+    return new StackError(errnoCode(errno), `A netlink socket could not be opened (${errnoName(errno)}).`);
   }
 
   close(): void {
-    this.c.close(this.socket);
+    if (this.descriptor >= 0) this.c.close(this.descriptor);
+    this.descriptor = -1;
   }
 
-  /** What the interface has now; all zero where it does not exist. */
-  settings(index: number): LinkSettings {
-    const found: LinkSettings = { mtu: 0, queueLength: 0, up: false };
-    const request = new Message(RTM_GETLINK, NLM_F_ACK).u8(0).u8(0).u16(0).u32(index).u32(0).u32(0);
-    exchange(this.c, this.socket, request.finish(), (type, body) => {
-      if (type !== RTM_NEWLINK || body.getInt32(4, true) !== index) return;
-      found.up = (body.getUint32(8, true) & IFF_UP) !== 0;
-      attributes(body, LINK_HEADER, (attribute, at) => {
-        if (attribute === IFLA_MTU) found.mtu = body.getUint32(at, true);
-        if (attribute === IFLA_TXQLEN) found.queueLength = body.getUint32(at, true);
-      });
+  /** The interface of this number or name, or `null` where there is none. */
+  link(wanted: number | string): Link | null {
+    let found: Link | null = null;
+    const request = new Message(RTM_GETLINK, NLM_F_ACK).link(typeof wanted === "number" ? wanted : 0, 0, 0);
+    if (typeof wanted === "string") request.attribute(IFLA_IFNAME, cString(wanted));
+    this.exchange(request, (type, body) => {
+      if (type === RTM_NEWLINK) found = linkOf(body);
+    });
+    return found;
+  }
+
+  /** All interfaces. */
+  links(): Link[] {
+    const found: Link[] = [];
+    const request = new Message(RTM_GETLINK, NLM_F_DUMP).link(0, 0, 0);
+    this.exchange(request, (type, body) => {
+      if (type === RTM_NEWLINK) found.push(linkOf(body));
     });
     return found;
   }
 
   /** Whether the interface has exactly this address and prefix length. */
   hasAddress(index: number, cidr: Cidr): boolean {
-    const wanted = addressBytes(cidr.address);
-    const family = wanted.length === 4 ? AF_INET : AF_INET6;
     let found = false;
+    this.eachOwner(cidr.address, (owner, prefixLength) => {
+      if (owner === index && prefixLength === cidr.prefixLength) found = true;
+    });
+    return found;
+  }
+
+  /** The number of an interface that has this address; 0 where none has. */
+  ownerOf(address: IpAddress): number {
+    let found = 0;
+    this.eachOwner(address, (owner) => {
+      found = owner;
+    });
+    return found;
+  }
+
+  private eachOwner(address: IpAddress, each: (index: number, prefixLength: number) => void): void {
+    const wanted = addressBytes(address);
+    const family = wanted.length === 4 ? AF_INET : AF_INET6;
     const request = new Message(RTM_GETADDR, NLM_F_DUMP).u8(family).u8(0).u8(0).u8(0).u32(0);
-    exchange(this.c, this.socket, request.finish(), (type, body) => {
+    this.exchange(request, (type, body) => {
       if (type !== RTM_NEWADDR || body.getUint8(0) !== family) return;
-      if (body.getUint8(1) !== cidr.prefixLength || body.getInt32(4, true) !== index) return;
       let own = -1;
       attributes(body, ADDRESS_HEADER, (attribute, at, length) => {
         if (length !== wanted.length) return;
         // Between two ends IFA_ADDRESS is the other one's; IFA_LOCAL, where it is given, is always the own.
         if (attribute === IFA_LOCAL || (attribute === IFA_ADDRESS && own < 0)) own = at;
       });
-      if (own >= 0 && wanted.every((byte, i) => body.getUint8(own + i) === byte)) found = true;
+      if (own >= 0 && wanted.every((byte, i) => body.getUint8(own + i) === byte)) {
+        each(body.getInt32(4, true), body.getUint8(1));
+      }
     });
-    return found;
   }
 
   /** Changes what is given; returns the error number, 0 for success. */
   change(index: number, wanted: Partial<LinkSettings>): number {
     const up = wanted.up === true ? IFF_UP : 0;
-    const request = new Message(RTM_NEWLINK, NLM_F_ACK).u8(0).u8(0).u16(0).u32(index).u32(up).u32(up);
+    const request = new Message(RTM_NEWLINK, NLM_F_ACK).link(index, up, up);
     if (wanted.mtu !== undefined) request.attributeU32(IFLA_MTU, wanted.mtu);
     if (wanted.queueLength !== undefined) request.attributeU32(IFLA_TXQLEN, wanted.queueLength);
-    return exchange(this.c, this.socket, request.finish(), () => {});
+    return this.exchange(request, () => {});
   }
 
   /** Adds the address, and with it the route to its network; returns the error number, 0 for success. */
@@ -217,6 +291,59 @@ export class RouteSocket {
       .u32(index)
       .attribute(IFA_LOCAL, bytes)
       .attribute(IFA_ADDRESS, bytes);
-    return exchange(this.c, this.socket, request.finish(), () => {});
+    return this.exchange(request, () => {});
+  }
+
+  /** Reads what was heard since, and calls `each` with what concerns an interface. Never blocks. */
+  news(each: LinkNews): void {
+    for (let length = this.receive(); length >= 0; length = this.receive()) {
+      this.messages(length, (type, _sequence, body) => {
+        if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return;
+        each(body.getInt32(4, true), type === RTM_NEWLINK, (body.getUint32(8, true) & IFF_UP) !== 0);
+      });
+    }
+  }
+
+  /** Calls `each` with type and body of every answer; returns the error number the kernel ends with, 0 for success. */
+  private exchange(request: Message, each: (type: number, body: DataView) => void): number {
+    const sequence = ++this.sequence;
+    // An answer needs room, which unread news may have filled.
+    while (this.receive() >= 0) this.missed = true;
+    const bytes = request.finish(sequence);
+    if (this.c.send(this.descriptor, bytes, bytes.length, 0) < 0) return this.c.errno();
+    let result = -1;
+    while (result < 0) {
+      const length = this.receive();
+      if (length < 0) return this.c.errno();
+      this.messages(length, (type, ofSequence, body) => {
+        if (ofSequence !== sequence) this.missed = true;
+        else if (type === NLMSG_DONE) result = 0;
+        else if (type === NLMSG_ERROR) result = -body.getInt32(0, true);
+        else each(type, body);
+      });
+    }
+    return result;
+  }
+
+  /** The length of the next datagram, or -1 where there is none. */
+  private receive(): number {
+    for (;;) {
+      const length = this.c.recv(this.descriptor, this.answer, this.answer.length, 0);
+      if (length >= 0) return length;
+      const errno = this.c.errno();
+      // The kernel says once that news got lost, and what it kept can be read.
+      if (errno === ENOBUFS) this.missed = true;
+      else if (errno !== EINTR) return -1;
+    }
+  }
+
+  private messages(length: number, each: (type: number, sequence: number, body: DataView) => void): void {
+    for (let at = 0; at + HEADER <= length; ) {
+      const size = this.view.getUint32(at, true);
+      if (size < HEADER || at + size > length) return;
+      const body = new DataView(this.answer.buffer, at + HEADER, size - HEADER);
+      each(this.view.getUint16(at + 4, true), this.view.getUint32(at + 8, true), body);
+      at += (size + 3) & ~3;
+    }
   }
 }

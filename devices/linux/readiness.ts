@@ -4,124 +4,199 @@
  * Bun has no way to add a descriptor of ours to the ones that its loop waits for, but it does hand signals to
  * JavaScript, and Linux sends SIGIO for a descriptor with O_ASYNC. A signal a frame would cost more than the frame,
  * so O_ASYNC is set only while the reader has found nothing and waits: under load there are no signals at all.
+ *
+ * A signal takes some tens of microseconds to arrive. Where the next frame is likely to come sooner than that, the
+ * loop stays awake: it turns, and looks each time, for a bounded while. Whether that pays is learned from how long the
+ * last waits were.
  */
 
-import { StackError } from "../../src/errors.ts";
-import { EINTR } from "./errno.ts";
 import { type Libc, libc } from "./libc.ts";
+import { LONGEST_WAIT_MS, POLLIN, POLLOUT, PollSet } from "./poll.ts";
+import { acquireSignal, getUp, goToSleep, releaseSignal, type Sleeper } from "./sigio.ts";
 
 const F_GETFL = 3;
 const F_SETFL = 4;
 const F_SETOWN = 8;
 const O_ASYNC = 0x2000;
-const POLLIN = 0x1;
-/** The longest interval that a timer can have. */
-const LONGEST_TIMER = 0x7fff_ffff;
 
-const armed = new Set<Readiness>();
-let installed = false;
+/** How long the loop stays awake for the next frame, in ms. */
+const AWAKE_MS = 0.05;
+/** Of the last waits, so many more than not must have ended within `AWAKE_MS`. */
+const WORTH_IT = 2;
+const SURE = 4;
 
-/**
- * The default action of SIGIO ends the process, and a signal may still be on its way when the last descriptor is
- * closed. So the handler comes before the first O_ASYNC, and stays. It does not keep the process running.
- */
-function installHandler(): void {
-  if (installed) return;
-  if (!Bun.isMainThread) {
-    // Without the handler the first signal would end the whole process.
-    throw new StackError(
-      "ENOTSUP",
-      "Signals reach the main thread only, and with them the news that a device is readable: use the device there, or call its wait() in a loop.",
-    );
-  }
-  installed = true;
-  process.on("SIGIO", () => {
-    // The signal does not say whose it is. With one reader that is no question; of several each is asked.
-    const several = armed.size > 1;
-    // A copy: a callback that reads until there is nothing arms its reader again, and it would never be the last.
-    for (const reader of [...armed]) {
-      if (!several || reader.poll(0)) reader.fireIfArmed();
-    }
-  });
-}
-
-/** The readiness of one non-blocking descriptor. */
-export class Readiness {
+/** The readiness of one non-blocking descriptor, for the event loop of the main thread. */
+export class Readiness implements Sleeper {
+  readonly descriptor: number;
+  /** What a signal may wake it for: `POLLIN`, `POLLOUT` or both. */
+  interest = 0;
   private readonly c: Libc = libc();
-  private readonly fd: number;
   private readonly flags: number;
-  /** `struct pollfd`: the descriptor, then two 16-bit sets of events. */
-  private readonly request = new Int32Array(2);
-  private callback: (() => void) | null = null;
+  private readonly poll = new PollSet();
+  private readable: (() => void) | null = null;
+  private writable: (() => void) | null = null;
   private keepAlive: ReturnType<typeof setInterval> | null = null;
+  private keepsRunning = true;
+  private signals = false;
+  /** From `rest` to the callback. */
+  private resting = false;
+  private restedAt = 0;
+  /** How much staying awake has paid lately: 0 .. SURE. */
+  private gain = 0;
+  private readonly look = (): void => this.lookAround();
+  private readonly recheck = (): void => this.wakeIfReady();
 
-  constructor(fd: number) {
-    this.fd = fd;
-    this.flags = this.c.fcntl(fd, F_GETFL, 0);
+  constructor(descriptor: number) {
+    this.descriptor = descriptor;
+    this.flags = this.c.fcntl(descriptor, F_GETFL, 0);
   }
 
   /**
-   * Registers the callback, from the main thread only. From now until `close` the process keeps running, as it does for a listening socket.
+   * Registers the callback for "there may be something to read". It is called once soon, and then once after each
+   * `rest`. Until `close` the process keeps running, as it does for a listening socket, unless `isBackground` or `setRef`
+   * says otherwise.
+   *
+   * @throws StackError `ENOTSUP` in a worker, which signals do not reach
    */
-  watch(callback: () => void): void {
-    installHandler();
-    this.c.fcntl(this.fd, F_SETOWN, process.pid);
-    this.callback = callback;
+  watch(readable: () => void, isBackground = false): void {
+    this.useSignals();
+    this.readable = readable;
     // A timer that never fires is the cheapest thing that keeps the loop: it sleeps in epoll_wait until a signal.
-    this.keepAlive ??= setInterval(() => {}, LONGEST_TIMER);
+    if (!isBackground) this.keepAlive ??= setInterval(() => {}, LONGEST_WAIT_MS);
+    this.setRef(this.keepsRunning);
+    this.resume();
   }
 
-  get watched(): boolean {
-    return this.callback !== null;
+  /** Whether `watch` keeps the process running. */
+  setRef(ref: boolean): void {
+    this.keepsRunning = ref;
+    if (ref) this.keepAlive?.ref();
+    else this.keepAlive?.unref();
   }
 
-  /**
-   * From now on the next frame is signalled. What came before is not: read once more after this, and `disarm` if
-   * that brings something.
-   */
-  arm(): void {
-    if (armed.has(this)) return;
-    armed.add(this);
-    this.c.fcntl(this.fd, F_SETFL, this.flags | O_ASYNC);
+  /** Registers the callback for "there may be room to write", called once after each `awaitRoom`. */
+  watchRoom(writable: () => void): void {
+    this.useSignals();
+    this.writable = writable;
   }
 
-  disarm(): void {
-    if (!armed.delete(this)) return;
-    this.c.fcntl(this.fd, F_SETFL, this.flags);
+  private useSignals(): void {
+    if (this.signals) return;
+    acquireSignal();
+    this.signals = true;
+    this.c.fcntl(this.descriptor, F_SETOWN, process.pid);
   }
 
-  fireIfArmed(): void {
-    if (!armed.has(this)) return;
-    this.disarm();
-    if (this.callback !== null) this.callback();
+  /** A read found nothing. The callback is called when there may be something again, and not before this returns. */
+  rest(): void {
+    if (this.resting || this.readable === null) return;
+    this.resting = true;
+    this.restedAt = performance.now();
+    if (this.gain >= WORTH_IT) setImmediate(this.look);
+    else this.sleepFor(POLLIN);
   }
 
-  /** Blocks until there is something to read or `timeoutMs` have passed; rounds up, so that no loop runs hot. */
-  poll(timeoutMs: number): boolean {
-    const until = timeoutMs > 0 ? performance.now() + timeoutMs : 0;
-    let left = timeoutMs;
-    for (;;) {
-      this.request[0] = this.fd;
-      this.request[1] = POLLIN;
-      const found = this.c.poll(this.request, 1, Math.min(Math.max(Math.ceil(left), 0), LONGEST_TIMER));
-      if (found > 0 && ((this.request[1] >>> 16) & POLLIN) !== 0) return true;
-      if (found === 0 && left <= LONGEST_TIMER) return false;
-      if (timeoutMs <= 0) return false;
-      left = until - performance.now();
-      if (left <= 0) return false;
-      // POLLERR at once: the interface is gone. Sleeping is what is left to do.
-      if (found > 0 || this.c.errno() !== EINTR) {
-        this.c.poll(this.request, 0, Math.min(Math.ceil(left), 1000));
-        return false;
-      }
+  /** A write found no room. */
+  awaitRoom(): void {
+    if (this.writable !== null) this.sleepFor(POLLOUT);
+  }
+
+  /** Sleeps no more, and calls back no more, until `resume`: there is nothing to be had from the descriptor. */
+  pause(): void {
+    this.resting = false;
+    this.getUp();
+  }
+
+  /** Calls back once soon, as after `watch`. */
+  resume(): void {
+    if (this.resting || this.readable === null) return;
+    this.resting = true;
+    this.restedAt = performance.now();
+    this.arm(POLLIN);
+    // What lies there already sends no signal; and a program that waits before it has asked is to be called, too.
+    setImmediate(() => {
+      if (this.resting) this.wake(POLLIN);
+    });
+  }
+
+  /** One turn of the loop while it stays awake. */
+  private lookAround(): void {
+    if (!this.resting) return;
+    if (this.ask(POLLIN) !== 0) {
+      this.wake(POLLIN);
+    } else if (performance.now() - this.restedAt < AWAKE_MS) {
+      setImmediate(this.look);
+    } else {
+      this.sleepFor(POLLIN);
     }
+  }
+
+  private sleepFor(event: number): void {
+    this.arm(event);
+    // What came before the descriptor was armed sends no signal.
+    if (this.ask(this.interest) !== 0) setImmediate(this.recheck);
+  }
+
+  private wakeIfReady(): void {
+    if (this.interest === 0) return;
+    const found = this.ask(this.interest);
+    if (found !== 0) this.wake(found);
+  }
+
+  private ask(events: number): number {
+    this.poll.clear();
+    this.poll.add(this.descriptor, events);
+    return this.poll.wait(0) === 0 ? 0 : this.poll.found(0);
+  }
+
+  private arm(event: number): void {
+    if (this.interest === 0) {
+      goToSleep(this);
+      this.c.fcntl(this.descriptor, F_SETFL, this.flags | O_ASYNC);
+    }
+    this.interest |= event;
+  }
+
+  private getUp(): void {
+    if (this.interest === 0) return;
+    this.interest = 0;
+    getUp(this);
+    this.c.fcntl(this.descriptor, F_SETFL, this.flags);
+  }
+
+  /** Something was found, or an error, which concerns both directions. */
+  wake(found: number): void {
+    const isReadable = this.resting && (found & ~POLLOUT) !== 0;
+    const isWritable = (this.interest & POLLOUT) !== 0 && (found & ~POLLIN) !== 0;
+    const left = this.interest & ~(isReadable ? POLLIN : 0) & ~(isWritable ? POLLOUT : 0);
+    this.getUp();
+    if (left !== 0) this.sleepFor(left);
+    try {
+      if (isReadable) {
+        this.resting = false;
+        this.learn(performance.now() - this.restedAt);
+        this.readable?.();
+      }
+    } finally {
+      if (isWritable) this.writable?.();
+    }
+  }
+
+  private learn(waitedMs: number): void {
+    if (waitedMs < AWAKE_MS) this.gain = Math.min(this.gain + 1, SURE);
+    else this.gain = Math.max(this.gain - 1, 0);
   }
 
   /** Before the descriptor is closed: no callback comes any more, and the process may end. */
   close(): void {
-    this.disarm();
-    this.callback = null;
+    this.readable = null;
+    this.writable = null;
+    this.pause();
     if (this.keepAlive !== null) clearInterval(this.keepAlive);
     this.keepAlive = null;
+    if (!this.signals) return;
+    this.signals = false;
+    this.c.fcntl(this.descriptor, F_SETOWN, 0);
+    releaseSignal();
   }
 }

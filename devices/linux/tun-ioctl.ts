@@ -1,11 +1,33 @@
-/** What `linux/if_tun.h` and `struct ifreq` say, as far as opening a TUN interface needs it. */
+/** What `linux/if_tun.h` and `struct ifreq` say, as far as TUN and TAP interfaces need it. */
 
 export const TUN_PATH = "/dev/net/tun";
 export const TUNSETIFF = 0x400454ca;
+/** What an open descriptor is attached to; EBADFD where that is nothing. */
+export const TUNGETIFF = 0x800454d2;
+/** The flags that TUNSETIFF knows. */
+export const TUNGETFEATURES = 0x800454cf;
+/** What frames from the kernel may leave to us: the argument is a set of TUN_F_ flags, not an address. */
+export const TUNSETOFFLOAD = 0x400454d0;
+export const TUNSETVNETHDRSZ = 0x400454d8;
+/** Whether the fields of the virtio-net header are little-endian. */
+export const TUNSETVNETLE = 0x400454dc;
+
 /** Frames start with an IP header. */
 export const IFF_TUN = 0x0001;
+/** Frames start with an Ethernet header. */
+export const IFF_TAP = 0x0002;
 /** No four bytes of flags and protocol in front of each frame. */
 export const IFF_NO_PI = 0x1000;
+/** A virtio-net header in front of each frame. */
+export const IFF_VNET_HDR = 0x4000;
+
+export const TUN_F_CSUM = 0x01;
+export const TUN_F_TSO4 = 0x02;
+export const TUN_F_TSO6 = 0x04;
+export const TUN_F_TSO_ECN = 0x08;
+export const TUN_F_USO4 = 0x20;
+export const TUN_F_USO6 = 0x40;
+
 /** Bytes of an interface name, with the NUL at its end. */
 export const IFNAMSIZ = 16;
 const IFREQ_SIZE = 40;

@@ -1,4 +1,4 @@
-import { type Device, Frame } from "../../src/device.ts";
+import { type Capabilities, type Device, type DeviceEvent, Frame } from "../../src/device.ts";
 import { StackError } from "../../src/errors.ts";
 
 /** Sends `bytes` as one frame; fails where the device is full. */
@@ -37,4 +37,28 @@ export function failure(action: () => unknown): StackError {
     throw error;
   }
   throw new Error("nothing was thrown");
+}
+
+/** A device whose events and capabilities the test makes. */
+export interface EventfulDevice extends Device {
+  capabilities: Capabilities;
+  emit(event: DeviceEvent): void;
+}
+
+/** `device` as it is, but that the test says what befalls it. */
+export function withEvents(device: Device): EventfulDevice {
+  let callback: (event: DeviceEvent) => void = () => {};
+  return {
+    capabilities: device.capabilities,
+    receive: (frame) => device.receive(frame),
+    transmit: (length) => device.transmit(length),
+    commit: (frame) => device.commit(frame),
+    onReadable: (readable) => device.onReadable(readable),
+    onWritable: (writable) => device.onWritable(writable),
+    onEvent(given) {
+      callback = given;
+    },
+    emit: (event) => callback(event),
+    close: () => device.close(),
+  };
 }

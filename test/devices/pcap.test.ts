@@ -2,8 +2,9 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type CaptureSink, capture, LINKTYPE_ETHERNET, LINKTYPE_RAW } from "../../devices/capture.ts";
+import { pcapFile } from "../../devices/capture-file.ts";
 import { memoryPair } from "../../devices/memory.ts";
-import { type CaptureSink, capture, LINKTYPE_ETHERNET, LINKTYPE_RAW, pcapFile } from "../../devices/pcap.ts";
 import { type Device, Frame } from "../../src/device.ts";
 import { isCi, until } from "../support/system.ts";
 import { failure, laterTurn, receiveAll, send } from "./frames.ts";
@@ -216,7 +217,7 @@ describe("a capture keeps the Device contract", () => {
   const collector = (): CaptureSink & { frames: number; ended: number } => ({
     frames: 0,
     ended: 0,
-    begin() {},
+    begin: () => 0,
     record() {
       this.frames++;
     },

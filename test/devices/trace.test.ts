@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { memoryPair } from "../../devices/memory.ts";
 import { trace } from "../../devices/trace.ts";
-import type { Device } from "../../src/device.ts";
+import type { Device, DeviceEvent } from "../../src/device.ts";
+import { StackError } from "../../src/errors.ts";
 import { formatPacket } from "../../src/wire/print.ts";
-import { laterTurn, receiveAll, send } from "./frames.ts";
+import { laterTurn, receiveAll, send, withEvents } from "./frames.ts";
 import { echoRequest } from "./icmp.ts";
 
 const request = echoRequest("192.168.69.1", "192.168.69.100");
@@ -40,20 +41,51 @@ test("prints seconds since the first frame where it has a clock", () => {
   ]);
 });
 
-test("skips an Ethernet header, and names what is not IP", () => {
+test("names hardware addresses where it is asked to, and what is not IP", () => {
   const lines: string[] = [];
   const [left] = memoryPair({ medium: "ethernet" });
-  const device = trace(left, (line) => lines.push(line));
-  const header = [...new Array(12).fill(2), 0x08, 0x00];
+  const print = (line: string) => lines.push(line);
+  const device = trace(left, print);
+  const header = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00];
   send(device, [...header, ...request]);
-  header[13] = 0x06;
+  send(trace(left, print, { linkHeaders: true }), [...header, ...request]);
+  header.splice(12, 2, 0x88, 0xb5);
   send(device, [...header, 1, 2, 3]);
   send(device, [1, 2, 3]);
+  const ends = "02:00:00:00:00:02 > 02:00:00:00:00:01";
   expect(lines).toEqual([
     `Out ${printed}`,
-    "Out ethertype 0x0806, length 17",
-    "Out Ethernet, truncated, length 3",
+    `Out ${ends}, ethertype IPv4 (0x0800), length 78: ${printed.slice("IP ".length)}`,
+    `Out ${ends}, ethertype Unknown (0x88b5), length 17`,
+    "Out  [|ether]",
   ]);
+});
+
+test("prints what befalls the device, and passes it on", () => {
+  const lines: string[] = [];
+  const passed: DeviceEvent[] = [];
+  const inner = withEvents(memoryPair()[0]);
+  const device = trace(inner, (line) => lines.push(line));
+  device.onEvent!((event) => passed.push(event));
+  const events: DeviceEvent[] = [
+    { type: "down" },
+    { type: "removed" },
+    { type: "up" },
+    { type: "mtu", mtu: 1400 },
+    { type: "error", error: new StackError("EIO", "The interface is broken.") },
+  ];
+  for (const event of events) inner.emit(event);
+  expect(passed).toEqual(events);
+  expect(lines).toEqual([
+    "--- device: down",
+    "--- device: removed",
+    "--- device: up",
+    "--- device: mtu 1400",
+    "--- device: The interface is broken.",
+  ]);
+  expect(trace(memoryPair()[0], () => {}).onEvent).toBeUndefined();
+  inner.capabilities = { ...inner.capabilities, mtu: 1400 };
+  expect(device.capabilities.mtu).toBe(1400);
 });
 
 test("forwards readiness, waiting, capabilities and close", async () => {

@@ -1,0 +1,96 @@
+/**
+ * Follows one interface of the kernel through its life: set down and up, given another MTU, removed, and made again
+ * under the same name.
+ *
+ * It hears the kernel's news on rtnetlink, and asks for what the news does not say or what got lost of it. So the
+ * listener is told every change of up and down that was heard of, and in the end always what is.
+ */
+
+import { type Link, RouteSocket } from "./netlink.ts";
+
+/** What happened to the interface. Nothing is told twice. */
+export interface LinkListener {
+  linkUp(): void;
+  linkDown(): void;
+  linkMtu(mtu: number): void;
+  /** The interface is in this network namespace no more. */
+  linkRemoved(): void;
+  /**
+   * Not followed any more, or not yet: there is an interface of the name. Called at each news of interfaces until
+   * `follow`.
+   */
+  linkAppeared(link: Link): void;
+}
+
+export class LinkMonitor {
+  /** Becomes readable when `look` may find something. */
+  readonly descriptor: number;
+  /** For requests in the namespace that the monitor was made in. */
+  readonly routes: RouteSocket;
+  /** The name that is looked for after a removal; follows a renaming. */
+  name = "";
+  /** The number of the interface that is followed; 0 for none. */
+  index = 0;
+  up = false;
+  mtu = 0;
+
+  /** Listens in the network namespace that the thread is in. Follows nothing yet. */
+  constructor() {
+    this.routes = new RouteSocket(true);
+    this.descriptor = this.routes.descriptor;
+  }
+
+  /** From now on it is this interface, and the listener is told what becomes different. */
+  follow(link: Link): void {
+    this.name = link.name;
+    this.index = link.index;
+    this.up = link.up;
+    this.mtu = link.mtu;
+  }
+
+  /** Reads the news, asks what it means, and tells the listener. Never blocks. */
+  look(listener: LinkListener): void {
+    let concerns = this.index === 0 || this.routes.missed;
+    const following = this.index;
+    this.routes.missed = false;
+    this.routes.news((index, exists, up) => {
+      if (index !== following) return;
+      concerns = true;
+      if (exists && this.index !== 0) this.setUp(up, listener);
+    });
+    if (concerns || this.routes.missed) this.compare(listener);
+  }
+
+  /** Asks how the interface is now, whatever the news. */
+  compare(listener: LinkListener): void {
+    if (this.index !== 0) {
+      const now = this.routes.link(this.index);
+      if (now === null) {
+        this.index = 0;
+        this.up = false;
+        listener.linkRemoved();
+      } else {
+        this.name = now.name;
+        if (now.mtu !== this.mtu) {
+          this.mtu = now.mtu;
+          listener.linkMtu(now.mtu);
+        }
+        this.setUp(now.up, listener);
+      }
+    }
+    if (this.index !== 0) return;
+    const successor = this.routes.link(this.name);
+    if (successor !== null) listener.linkAppeared(successor);
+  }
+
+  private setUp(up: boolean, listener: LinkListener): void {
+    if (up === this.up) return;
+    this.up = up;
+    if (up) listener.linkUp();
+    else listener.linkDown();
+  }
+
+  close(): void {
+    this.routes.close();
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The one handler of SIGIO, which the kernel sends for a descriptor that has O_ASYNC set, and the list of those that
+ * sleep until one comes.
+ *
+ * The default action of SIGIO ends the process. So the handler comes before the first O_ASYNC, and goes only when no
+ * signal can be on its way any more.
+ */
+
+import { StackError } from "../../src/errors.ts";
+import { type Libc, libc } from "./libc.ts";
+import { PollSet } from "./poll.ts";
+
+/** Something that sleeps until its descriptor has what it is interested in. */
+export interface Sleeper {
+  readonly descriptor: number;
+  /** What it waits for, as poll(2) has it. */
+  readonly interest: number;
+  /** It has come, or an error. Called from the event loop. */
+  wake(found: number): void;
+}
+
+const SIGIO = 29;
+/** `struct sigaction` is smaller than this everywhere, and the handler is its first field. */
+const SIGACTION_SIZE = 256;
+
+const sleeping: Sleeper[] = [];
+/** Descriptors for which signals may come. */
+let users = 0;
+/** What SIGIO did before the handler came, or `null` where that was to call another handler in JavaScript. */
+let before: Uint8Array | null = null;
+/** Filled by each signal anew. */
+let candidates: Sleeper[] = [];
+let poll: PollSet | null = null;
+
+function onSignal(): void {
+  // The signal does not say whose it is. With one sleeper that is no question; of several each is asked.
+  if (sleeping.length === 1) {
+    wake(sleeping[0], sleeping[0].interest);
+    return;
+  }
+  poll ??= new PollSet();
+  poll.clear();
+  candidates.length = 0;
+  for (const sleeper of sleeping) {
+    candidates.push(sleeper);
+    poll.add(sleeper.descriptor, sleeper.interest);
+  }
+  if (poll.wait(0) === 0) return;
+  // What wakes up may go to sleep again at once, or close another one.
+  const woken = candidates;
+  candidates = [];
+  for (let i = 0; i < woken.length; i++) {
+    const found = poll.found(i);
+    if (found !== 0 && sleeping.includes(woken[i])) wake(woken[i], found);
+  }
+  candidates = woken;
+}
+
+/** What a callback throws is not to keep the others asleep. */
+function wake(sleeper: Sleeper, found: number): void {
+  try {
+    sleeper.wake(found);
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
+  }
+}
+
+/**
+ * Before O_ASYNC is set on a descriptor.
+ *
+ * @throws StackError `ENOTSUP` in a worker
+ */
+export function acquireSignal(): void {
+  if (!Bun.isMainThread) {
+    // Without the handler the first signal would end the whole process.
+    throw new StackError(
+      "ENOTSUP",
+      "Signals reach the main thread only, and with them the news that a device is readable: use the device there, or call its wait() in a loop.",
+    );
+  }
+  if (users++ > 0) return;
+  before = null;
+  if (process.listenerCount("SIGIO") === 0) {
+    before = new Uint8Array(SIGACTION_SIZE);
+    libc().sigaction(SIGIO, null, before);
+  }
+  process.on("SIGIO", onSignal);
+}
+
+/** After O_ASYNC was cleared. With the last descriptor the handler goes, and what was before it comes back. */
+export function releaseSignal(): void {
+  if (--users > 0) return;
+  const c: Libc = libc();
+  const isAlone = process.listenerCount("SIGIO") === 1;
+  // A signal that was sent already may wait for any of the process's threads, and would find the default action. To
+  // ignore a signal, if only for a moment, discards it wherever it waits (signal(7), sigaction(2)).
+  if (isAlone) c.sigaction(SIGIO, ignoring(), null);
+  process.off("SIGIO", onSignal);
+  if (isAlone) c.sigaction(SIGIO, before ?? new Uint8Array(SIGACTION_SIZE), null);
+}
+
+/** A `struct sigaction` with SIG_IGN, which is 1, in its first field. */
+function ignoring(): Uint8Array {
+  const action = new Uint8Array(SIGACTION_SIZE);
+  action[0] = 1;
+  return action;
+}
+
+/** From now on `sleeper.wake` is called when a signal comes and finds something. */
+export function goToSleep(sleeper: Sleeper): void {
+  if (!sleeping.includes(sleeper)) sleeping.push(sleeper);
+}
+
+export function getUp(sleeper: Sleeper): void {
+  const i = sleeping.indexOf(sleeper);
+  if (i < 0) return;
+  const last = sleeping.pop();
+  if (last !== undefined && last !== sleeper) sleeping[i] = last;
+}

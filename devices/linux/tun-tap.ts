@@ -1,0 +1,451 @@
+import { type Capabilities, type Device, type DeviceEvent, Frame, type Medium } from "../../src/device.ts";
+import { StackError } from "../../src/errors.ts";
+import { ETHERNET_HEADER_LENGTH, VLAN_TAG_LENGTH } from "../../src/wire/ethernet.ts";
+import { frameMemory } from "../../src/wire/frame-memory.ts";
+import { type Cidr, parseCidr } from "../../src/wire/ip-address.ts";
+import { EAGAIN, EBADFD, EBUSY, EFAULT, EINTR, errnoName } from "./errno.ts";
+import { type Libc, libc } from "./libc.ts";
+import { type LinkListener, LinkMonitor } from "./link-monitor.ts";
+import type { Link } from "./netlink.ts";
+import { POLLIN, PollSet } from "./poll.ts";
+import { Readiness } from "./readiness.ts";
+import {
+  agreeOnOffload,
+  attach,
+  attachError,
+  completesChecksums,
+  configure,
+  cutsSegments,
+  hasVnetHeaders,
+  isAttached,
+  type KernelSettings,
+  openDriver,
+  type TunKind,
+} from "./tun-attach.ts";
+import { interfaceNameProblem } from "./tun-ioctl.ts";
+import { readVnetHeader, VNET_HEADER_LENGTH, writeVnetHeader } from "./vnet-header.ts";
+
+/** What TUN and TAP have in common. */
+export interface TunTapOptions {
+  /** 1 .. 15 characters; `%d` in it becomes the first free number. `tun0`, `tun1`, ... or `tap0`, ... unless told. */
+  readonly name?: string;
+  /** The address that the kernel gets on the interface, with its prefix: `"192.168.69.100/24"`. None unless told. */
+  readonly hostAddress?: string | Cidr;
+  /** Largest IP packet in bytes, 68 .. 65,535; 1,500 unless told. */
+  readonly mtu?: number;
+  /** Packets that the kernel keeps for us to read before it drops (`txqueuelen`); the kernel's 500 unless told. */
+  readonly queueLength?: number;
+  /**
+   * Whether TCP and UDP checksums are left out between the kernel and us, and many segments go as one of up to 64 KiB;
+   * `true` unless told. What the kernel does not know is left out; `capabilities` say what was agreed on.
+   */
+  readonly offload?: boolean;
+}
+
+/** How many frames passed, and how many did not. */
+export interface TunTapCounts {
+  readonly received: number;
+  readonly transmitted: number;
+  /** Frames that the kernel did not take: the interface is down or gone, or there was no memory. */
+  readonly transmitErrors: number;
+  readonly receiveErrors: number;
+  /** The name of the error met last, such as `EIO` for an interface that is down; empty where there was none. */
+  readonly lastError: string;
+}
+
+/** An interface of Linux whose one end is the kernel's, and whose other end is this device. */
+export interface TunTapDevice extends Device {
+  /** The interface's name; it follows a renaming. */
+  readonly name: string;
+  readonly counts: TunTapCounts;
+  /** What poll(2) is to wait for; see `waitForAny`. */
+  readonly descriptors: readonly number[];
+  wait(timeoutMs: number): boolean;
+  onEvent(callback: (event: DeviceEvent) => void): void;
+}
+
+/** Where IP headers begin in the buffers: room for an Ethernet header and for a virtio-net header before that. */
+const IP_AT = 32;
+/** Any IP packet: the interface's MTU may be raised by others while we have it open. */
+const LARGEST_PACKET = 65535;
+const LARGEST_LINK_HEADER = ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
+/** A system call that signals interrupt again and again is given up. */
+const MAX_INTERRUPTIONS = 16;
+/** An interface that was just made is held by whoever makes it; so often, at growing intervals, it is tried again. */
+const MAX_ATTEMPTS = 10;
+
+class Counts implements TunTapCounts {
+  received = 0;
+  transmitted = 0;
+  transmitErrors = 0;
+  receiveErrors = 0;
+  lastErrno = 0;
+
+  get lastError(): string {
+    return this.lastErrno === 0 ? "" : errnoName(this.lastErrno);
+  }
+}
+
+class TunTap implements TunTapDevice, LinkListener {
+  capabilities: Capabilities;
+  readonly counts = new Counts();
+  private readonly c: Libc = libc();
+  private readonly kind: TunKind;
+  private readonly medium: Medium;
+  private readonly fd: number;
+  private readonly settings: KernelSettings;
+  private readonly readiness: Readiness;
+  private readonly monitor: LinkMonitor;
+  private readonly news: Readiness;
+  private readonly pollSet = new PollSet();
+  private readonly everything: readonly number[];
+  private readonly newsOnly: readonly number[];
+  private readonly frameAt: number;
+  /** Bytes of the virtio-net header in front of each frame; 0 without offload. */
+  private readonly vnet: number;
+  private readonly incoming: Uint8Array;
+  private readonly outgoing: Frame;
+  /** The parts of both that the system calls fill and read: a typed array passes its address along by itself. */
+  private readonly incomingPart: Uint8Array;
+  private readonly outgoingPart: Uint8Array;
+  /** The longest frame that is lent. It never shrinks: a sender may not have heard of a smaller MTU yet. */
+  private largestFrame = 0;
+  private eventCallback: ((event: DeviceEvent) => void) | null = null;
+  private events = 0;
+  private lent = false;
+  private closed = false;
+  /** Frames pass. Not so between the removal of the interface and its return. */
+  private attached = true;
+  private attempts = 0;
+  private retry: ReturnType<typeof setTimeout> | null = null;
+  private retryAt = Number.POSITIVE_INFINITY;
+  /** The number of the interface that was reported as one that can't be had; 0 for none. */
+  private refused = 0;
+
+  constructor(
+    kind: TunKind,
+    fd: number,
+    vnet: boolean,
+    offload: number,
+    settings: KernelSettings,
+    monitor: LinkMonitor,
+    hardwareAddress: Uint8Array | undefined,
+  ) {
+    this.kind = kind;
+    this.medium = kind === "tun" ? "ip" : "ethernet";
+    this.fd = fd;
+    this.settings = settings;
+    this.monitor = monitor;
+    this.readiness = new Readiness(fd);
+    this.news = new Readiness(monitor.descriptor);
+    this.everything = [fd, monitor.descriptor];
+    this.newsOnly = [monitor.descriptor];
+    this.capabilities = {
+      medium: this.medium,
+      mtu: 0,
+      checksumOffload: completesChecksums(offload),
+      maxSuperSegment: cutsSegments(offload) ? LARGEST_PACKET : 0,
+      ...(hardwareAddress === undefined ? {} : { hardwareAddress }),
+    };
+    this.vnet = vnet ? VNET_HEADER_LENGTH : 0;
+    this.frameAt = kind === "tun" ? IP_AT : IP_AT - ETHERNET_HEADER_LENGTH;
+    const size = this.frameAt + LARGEST_LINK_HEADER + LARGEST_PACKET + 1;
+    this.incoming = frameMemory(size);
+    this.incomingPart = this.incoming.subarray(this.frameAt - this.vnet);
+    this.outgoing = new Frame(frameMemory(size));
+    this.outgoing.offset = this.frameAt;
+    this.outgoingPart = this.outgoing.bytes.subarray(this.frameAt - this.vnet);
+    this.setMtu(monitor.mtu);
+  }
+
+  get name(): string {
+    return this.monitor.name;
+  }
+
+  private setMtu(mtu: number): void {
+    this.capabilities = Object.freeze({ ...this.capabilities, mtu });
+    const linkHeader = this.kind === "tun" ? 0 : LARGEST_LINK_HEADER;
+    const largestPacket = Math.max(mtu, this.capabilities.maxSuperSegment);
+    this.largestFrame = Math.max(this.largestFrame, largestPacket + linkHeader);
+  }
+
+  receive(frame: Frame): boolean {
+    if (!this.attached) return false;
+    const length = this.read() - this.vnet;
+    if (length <= 0) {
+      if (this.attached) this.readiness.rest();
+      return false;
+    }
+    this.counts.received++;
+    frame.bytes = this.incoming;
+    frame.offset = this.frameAt;
+    frame.length = length;
+    if (this.vnet === 0) {
+      frame.checksumOffloaded = false;
+      frame.segmentSize = 0;
+    } else {
+      readVnetHeader(this.incoming, this.frameAt - VNET_HEADER_LENGTH, frame);
+    }
+    return true;
+  }
+
+  /** Reads into the buffer; 0 for nothing. */
+  private read(): number {
+    for (let i = 0; i < MAX_INTERRUPTIONS; i++) {
+      const length = this.c.read(this.fd, this.incomingPart, this.incomingPart.length);
+      if (length >= 0) return length;
+      const errno = this.c.errno();
+      if (errno === EINTR) continue;
+      if (errno === EAGAIN) return 0;
+      this.counts.receiveErrors++;
+      this.counts.lastErrno = errno;
+      // The interface is gone, or going. The kernel sends no signal for it, but the monitor gets news.
+      if (errno === EBADFD || errno === EFAULT) this.detach();
+      return 0;
+    }
+    return 0;
+  }
+
+  transmit(length: number): Frame | null {
+    if (length > this.largestFrame) {
+      throw new StackError(
+        "EMSGSIZE",
+        `A frame of ${length} bytes is too long for ${this.name}: its MTU is ${this.capabilities.mtu}, and the longest frame ${this.largestFrame}.`,
+      );
+    }
+    this.lent = true;
+    const frame = this.outgoing;
+    frame.length = length;
+    frame.checksumOffloaded = false;
+    frame.segmentSize = 0;
+    return frame;
+  }
+
+  commit(frame: Frame): void {
+    if (!this.lent || this.closed) return;
+    this.lent = false;
+    let errno = EBADFD;
+    if (this.attached) {
+      if (this.vnet !== 0) {
+        writeVnetHeader(this.outgoing.bytes, this.frameAt - VNET_HEADER_LENGTH, frame, this.medium);
+      }
+      errno = this.write(this.vnet + frame.length);
+    }
+    if (errno === 0) {
+      this.counts.transmitted++;
+      return;
+    }
+    // A network may lose a packet, and this one did: whoever sent it has a timer for that.
+    this.counts.transmitErrors++;
+    this.counts.lastErrno = errno;
+  }
+
+  private write(length: number): number {
+    for (let i = 0; i < MAX_INTERRUPTIONS; i++) {
+      if (this.c.write(this.fd, this.outgoingPart, length) >= 0) return 0;
+      const errno = this.c.errno();
+      if (errno !== EINTR) return errno;
+    }
+    return EINTR;
+  }
+
+  onReadable(callback: () => void): void {
+    if (this.closed) return;
+    this.readiness.watch(callback);
+    if (!this.attached) this.readiness.pause();
+    this.watchNews();
+  }
+
+  /** Never needed: a write takes the frame or loses it at once. */
+  onWritable(_callback: () => void): void {}
+
+  setRef(ref: boolean): void {
+    this.readiness.setRef(ref);
+  }
+
+  onEvent(callback: (event: DeviceEvent) => void): void {
+    if (this.closed) return;
+    this.eventCallback = callback;
+    // In a worker, which signals do not reach, `wait` brings the news.
+    if (Bun.isMainThread) this.watchNews();
+  }
+
+  private watchNews(): void {
+    const isBackground = true;
+    this.news.watch(() => {
+      this.monitor.look(this);
+      this.news.rest();
+    }, isBackground);
+  }
+
+  get descriptors(): readonly number[] {
+    return this.attached ? this.everything : this.newsOnly;
+  }
+
+  wait(timeoutMs: number): boolean {
+    const until = performance.now() + timeoutMs;
+    const eventsBefore = this.events;
+    for (let now = 0; !this.closed; ) {
+      now = performance.now();
+      if (now >= this.retryAt) this.tryAgain();
+      const descriptors = this.descriptors;
+      this.pollSet.clear();
+      for (const descriptor of descriptors) this.pollSet.add(descriptor, POLLIN);
+      this.pollSet.wait(timeoutMs <= 0 ? 0 : Math.min(until, this.retryAt) - now);
+      const isReadable = this.attached && (this.pollSet.found(0) & POLLIN) !== 0;
+      const isBroken = this.attached && !isReadable && this.pollSet.found(0) !== 0;
+      if (this.pollSet.found(descriptors.length - 1) !== 0) this.monitor.look(this);
+      if (isReadable && this.attached) return true;
+      if (isBroken) this.detach();
+      // The program may have something to do about what it was just told.
+      if (this.events !== eventsBefore || performance.now() >= until) return false;
+    }
+    return false;
+  }
+
+  linkUp(): void {
+    this.emit({ type: "up" });
+  }
+
+  linkDown(): void {
+    this.emit({ type: "down" });
+  }
+
+  linkMtu(mtu: number): void {
+    this.setMtu(mtu);
+    this.emit({ type: "mtu", mtu });
+  }
+
+  linkRemoved(): void {
+    if (isAttached(this.fd)) {
+      const sentence = `${this.name} was moved to another network namespace. Its frames still pass, but what happens to it there is not noticed; open it again from there.`;
+      this.emit({ type: "error", error: new StackError("ENODEV", sentence) });
+      return;
+    }
+    this.detach();
+    this.emit({ type: "removed" });
+  }
+
+  /** There is an interface of the name again, whoever made it. */
+  linkAppeared(link: Link): void {
+    if (this.closed || isAttached(this.fd)) return;
+    const { errno } = attach(this.fd, this.kind, link.name, this.vnet !== 0);
+    if (errno === 0) {
+      this.attempts = 0;
+      this.refused = 0;
+      this.takeUp(link);
+    } else if (this.refused === link.index) {
+      // It was said already, and once is enough.
+    } else if (errno === EBUSY && this.attempts < MAX_ATTEMPTS) {
+      if (this.retryAt === Number.POSITIVE_INFINITY) this.tryLater(2 ** this.attempts++);
+    } else {
+      this.attempts = 0;
+      this.refused = link.index;
+      this.emit({ type: "error", error: attachError(errno, this.kind, link.name) });
+    }
+  }
+
+  private takeUp(link: Link): void {
+    agreeOnOffload(this.fd, this.vnet !== 0);
+    let problem: StackError | null = null;
+    try {
+      configure(this.monitor.routes, link, this.settings);
+    } catch (error) {
+      if (!(error instanceof StackError)) throw error;
+      problem = error;
+    }
+    const now = this.monitor.routes.link(link.index) ?? link;
+    this.monitor.follow(now);
+    this.attached = true;
+    this.readiness.resume();
+    if (problem !== null) this.emit({ type: "error", error: problem });
+    if (now.mtu !== this.capabilities.mtu) this.linkMtu(now.mtu);
+    if (now.up) this.linkUp();
+  }
+
+  private tryLater(ms: number): void {
+    this.retryAt = performance.now() + ms;
+    this.retry = setTimeout(() => this.tryAgain(), ms);
+    this.retry.unref();
+  }
+
+  private tryAgain(): void {
+    if (this.retry !== null) clearTimeout(this.retry);
+    this.retryAt = Number.POSITIVE_INFINITY;
+    this.monitor.compare(this);
+  }
+
+  private detach(): void {
+    this.attached = false;
+    this.readiness.pause();
+  }
+
+  private emit(event: DeviceEvent): void {
+    if (this.eventCallback === null) return;
+    this.events++;
+    this.eventCallback(event);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.attached = false;
+    this.eventCallback = null;
+    if (this.retry !== null) clearTimeout(this.retry);
+    this.readiness.close();
+    this.news.close();
+    this.monitor.close();
+    this.c.close(this.fd);
+  }
+}
+
+/** Opens an interface and sets it up; see `openTun` and `openTap` for what can go wrong. */
+export function openTunTap(
+  kind: TunKind,
+  options: TunTapOptions,
+  hardwareAddress: Uint8Array | undefined,
+): TunTapDevice {
+  const mtu = checkRange("mtu", options.mtu ?? 1500, 68, LARGEST_PACKET);
+  const { queueLength, hostAddress } = options;
+  if (queueLength !== undefined) checkRange("queueLength", queueLength, 1, 1_000_000);
+  const address = typeof hostAddress === "string" ? parseCidr(hostAddress) : hostAddress;
+  const wantedName = options.name ?? "";
+  const problem = wantedName === "" ? null : interfaceNameProblem(wantedName);
+  if (problem !== null) {
+    throw new StackError(
+      "EINVAL",
+      `The interface name "${wantedName}" ${problem}; a name has 1 to 15 bytes, without spaces, "/" and ":".`,
+    );
+  }
+
+  const settings: KernelSettings = { mtu, queueLength, address };
+  const fd = openDriver();
+  let monitor: LinkMonitor | null = null;
+  try {
+    const vnet = options.offload !== false && hasVnetHeaders(fd);
+    const { errno, name } = attach(fd, kind, wantedName, vnet);
+    if (errno !== 0) throw attachError(errno, kind, wantedName);
+    const offload = agreeOnOffload(fd, vnet);
+    monitor = new LinkMonitor();
+    configure(monitor.routes, existing(monitor, name), settings);
+    monitor.follow(existing(monitor, name));
+    return new TunTap(kind, fd, vnet, offload, settings, monitor, hardwareAddress);
+  } catch (error) {
+    monitor?.close();
+    libc().close(fd);
+    throw error;
+  }
+}
+
+function existing(monitor: LinkMonitor, name: string): Link {
+  const link = monitor.routes.link(name);
+  if (link !== null) return link;
+  throw new StackError("ENODEV", `${name} was removed while it was being opened; try again.`);
+}
+
+function checkRange(name: string, value: number, low: number, high: number): number {
+  if (!Number.isInteger(value) || value < low || value > high) {
+    throw new StackError("EINVAL", `${name} is ${value}; give a whole number from ${low} to ${high}.`);
+  }
+  return value;
+}

@@ -1,0 +1,91 @@
+import { expect } from "bun:test";
+import { type LinkListener, LinkMonitor } from "../../../devices/linux/link-monitor.ts";
+import { type Namespace, systemTest } from "../../support/system.ts";
+
+/** A monitor of `lo` in the namespace, and what it tells. */
+async function withMonitor(
+  ns: Namespace,
+  name: string,
+  body: (look: () => string[], monitor: LinkMonitor) => Promise<void>,
+): Promise<void> {
+  const monitor = ns.inside(() => new LinkMonitor());
+  const told: string[] = [];
+  const listener: LinkListener = {
+    linkUp: () => void told.push("up"),
+    linkDown: () => void told.push("down"),
+    linkMtu: (mtu) => void told.push(`mtu ${mtu}`),
+    linkRemoved: () => void told.push("removed"),
+    linkAppeared: (link) => {
+      told.push(`appeared ${link.name} ${link.index !== 0}`);
+    },
+  };
+  const look = () => {
+    monitor.look(listener);
+    return told.splice(0);
+  };
+  try {
+    const link = monitor.routes.link(name);
+    if (link === null) throw new Error(`there is no ${name}`);
+    monitor.follow(link);
+    await body(look, monitor);
+  } finally {
+    monitor.close();
+    monitor.close();
+  }
+}
+
+systemTest("a monitor tells what changed, once, and of its own interface only", [], async (ns) => {
+  await ns.ok(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]);
+  await withMonitor(ns, "one", async (look) => {
+    expect(look()).toEqual([]);
+    await ns.ok(["ip", "link", "set", "one", "up"]);
+    await ns.ok(["ip", "link", "set", "two", "mtu", "1300"]);
+    expect(look()).toEqual(["up"]);
+    expect(look()).toEqual([]);
+    await ns.ok(["ip", "link", "set", "one", "down"]);
+    await ns.ok(["ip", "link", "set", "one", "up"]);
+    await ns.ok(["ip", "link", "set", "one", "mtu", "1400"]);
+    expect(look()).toEqual(["down", "up", "mtu 1400"]);
+  });
+});
+
+systemTest("a monitor sees its interface go and another one of the name come", [], async (ns) => {
+  await ns.ok(["ip", "link", "add", "one", "up", "type", "veth", "peer", "name", "two"]);
+  await withMonitor(ns, "one", async (look, monitor) => {
+    await ns.ok(["ip", "link", "delete", "one"]);
+    expect(look()).toEqual(["down", "removed"]);
+    await ns.ok(["ip", "link", "set", "lo", "mtu", "5000"]);
+    expect(look()).toEqual([]);
+    await ns.ok(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]);
+    expect(look()).toEqual(["appeared one true"]);
+    monitor.follow(monitor.routes.link("one")!);
+    await ns.ok(["ip", "link", "set", "one", "up"]);
+    expect(look()).toEqual(["up"]);
+    // Gone and back before anybody looks.
+    await ns.ok(["ip", "link", "delete", "one"]);
+    await ns.ok(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]);
+    expect(look()).toEqual(["down", "removed", "appeared one true"]);
+  });
+});
+
+systemTest("a monitor follows a renaming", [], async (ns) => {
+  await ns.ok(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]);
+  await withMonitor(ns, "one", async (look, monitor) => {
+    await ns.ok(["ip", "link", "set", "one", "name", "three"]);
+    look();
+    expect(monitor.name).toBe("three");
+  });
+});
+
+systemTest("a monitor that could not keep up asks how things are", [], async (ns) => {
+  await ns.ok(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]);
+  await withMonitor(ns, "one", async (look) => {
+    // More news than the kernel keeps for a socket; what concerns us is among what is lost.
+    const batch = Array.from({ length: 1000 }, (_, i) => `link set lo mtu ${2000 + i}`).join("\n");
+    await ns.ok(["ip", "-batch", "-"], { stdin: `${batch}\nlink set one mtu 1234\n` });
+    expect(look()).toEqual(["mtu 1234"]);
+    expect(look()).toEqual([]);
+    await ns.ok(["ip", "link", "set", "one", "up"]);
+    expect(look()).toEqual(["up"]);
+  });
+});
