@@ -1,14 +1,16 @@
 /**
  * Fetches a page over tapwire's own TCP, like a small curl. By default from a server at the other end of a memory pair;
- * on a TUN interface from whoever the kernel leads to.
+ * on other devices from whoever is there.
  */
 
 import { parseArgs } from "node:util";
-import { type OpenedConfig, openConfig, trace } from "../devices/index.ts";
+import { openConfig, trace } from "../devices/index.ts";
 import { type Connection, type Host, open } from "../src/index.ts";
-import { DEVICE_USAGE, deviceFlags, Failure, run, UsageError } from "./lib/command.ts";
-import { failureOf, fetchPage, parseTarget, type Target } from "./lib/http-client.ts";
+import { DEVICE_USAGE, deviceFlags, run, UsageError } from "./lib/command.ts";
+import { printEvents } from "./lib/events.ts";
+import { failureOf, fetchPage, parseTarget } from "./lib/http-client.ts";
 import { serveHttp } from "./lib/http-server.ts";
+import { otherHost } from "./lib/neighbour.ts";
 import { openOutput } from "./lib/output.ts";
 import { serve } from "./lib/services.ts";
 import { site } from "./lib/site.ts";
@@ -65,17 +67,6 @@ function parseHeaders(lines: readonly string[]): Headers {
   return headers;
 }
 
-/** The other end of a memory pair: a host with the address that is asked for. */
-async function openServer(opened: OpenedConfig, { address, port }: Target): Promise<Host | null> {
-  if (opened.peer === null) return null;
-  const [own] = opened.addresses;
-  const prefix = own.slice(own.indexOf("/"));
-  if (own === address + prefix) throw new Failure(`${address} is this program itself: ask another one.`, 7);
-  const host = await open({ device: opened.peer, addresses: [address + prefix] });
-  serve(host, port, (connection) => serveHttp(connection, site("memory")));
-  return host;
-}
-
 await run(USAGE, async (argv) => {
   const flags = parseFlags(argv);
   const target = parseTarget(flags.text);
@@ -84,12 +75,13 @@ await run(USAGE, async (argv) => {
   const device = flags.verbose
     ? trace(opened.device, print, { clock: () => performance.now() })
     : opened.device;
-  const host = await open({ ...opened, device });
+  const host = await open({ ...opened, device, onDeviceEvent: printEvents([{ ...opened, device }]) });
   const signal = AbortSignal.timeout(Math.min(flags.seconds * 1000, 0x7fff_ffff));
   let server: Host | null = null;
   let connection: Connection | null = null;
   try {
-    server = await openServer(opened, target);
+    server = await otherHost(opened, target.address, 7);
+    if (server !== null) serve(server, target.port, (each) => serveHttp(each, site("memory")));
     connection = await host.connect({ address: target.address, port: target.port, signal });
     signal.addEventListener("abort", () => connection?.abort(signal.reason));
     const { head, body } = await fetchPage(connection, target.url, flags.headers);

@@ -1,15 +1,16 @@
 /**
  * A web server and some classic small services on tapwire's own TCP/IP. By default in memory, where no privileges are
- * needed; `--config examples/config/tun.toml` puts it on a TUN interface.
+ * needed; `--config` with a file of examples/config/ puts it on TUN, TAP or a raw socket.
  */
 
 import { parseArgs } from "node:util";
-import { openConfig } from "../devices/index.ts";
+import { type OpenedConfig, openInterfaces } from "../devices/index.ts";
 import { type Host, open } from "../src/index.ts";
 import { DEVICE_USAGE, describeDevice, deviceFlags, run, UsageError } from "./lib/command.ts";
+import { printEvents } from "./lib/events.ts";
 import { type Forwarding, forward } from "./lib/forward.ts";
 import { serveHttp } from "./lib/http-server.ts";
-import { neighbourOf } from "./lib/neighbour.ts";
+import { neighbourOf, otherHost } from "./lib/neighbour.ts";
 import { serve, startServices } from "./lib/services.ts";
 import { site } from "./lib/site.ts";
 
@@ -41,11 +42,11 @@ function parseForward(text: string): Forwarding {
 function parseFlags(argv: string[]) {
   const { config, rest } = deviceFlags(argv);
   const { values } = parseArgs({ args: rest, options: { forward: { type: "string", multiple: true } } });
-  const inMemory = config.device.type === "memory";
+  const inMemory = config.devices[0].type === "memory";
   const given = values.forward ?? (inMemory ? ["8080:80"] : []);
   const forwards = given.filter((text) => text !== "none").map(parseForward);
   if (!inMemory && forwards.length > 0) {
-    throw new UsageError("--forward is for the memory device: the kernel reaches a TUN interface by itself.");
+    throw new UsageError("--forward is for the memory device: the kernel reaches the others by itself.");
   }
   return { config, forwards };
 }
@@ -66,30 +67,37 @@ function closeAtSignal(hosts: readonly Host[]): Promise<number> {
   return promise;
 }
 
+/** Forwards ports of this machine to the server, by way of a host at the other end of a memory pair. */
+async function openWays(
+  opened: OpenedConfig,
+  forwards: readonly Forwarding[],
+  hosts: Host[],
+): Promise<string[]> {
+  const [address] = hosts[0].addresses;
+  const client = await otherHost(opened, neighbourOf(opened.addresses[0]));
+  if (client === null) return [`curl http://${address}/`];
+  hosts.push(client);
+  const ways: string[] = [];
+  for (const forwarding of forwards) {
+    const port = await forward(client, address, forwarding);
+    console.log(`  localhost:${port} of this machine leads to port ${forwarding.to}`);
+    ways.push(forwarding.to === 80 ? `curl http://localhost:${port}/` : `nc localhost ${port}`);
+  }
+  return ways;
+}
+
 await run(USAGE, async (argv) => {
   const { config, forwards } = parseFlags(argv);
-  const opened = openConfig(config);
-  const host = await open(opened);
+  const opened = openInterfaces(config);
+  const host = await open({ interfaces: opened, onDeviceEvent: printEvents(opened) });
   const hosts = [host];
   try {
-    const [address] = host.addresses;
-    const device = describeDevice(opened);
-    serve(host, 80, (connection) => serveHttp(connection, site(device)));
+    const devices = opened.map(describeDevice).join("; ");
+    serve(host, 80, (connection) => serveHttp(connection, site(devices)));
     startServices(host);
-    console.log(`tapwire serves on ${address} (${device}):`);
+    console.log(`tapwire serves on ${host.addresses.join(", ")} (${devices}):`);
     console.log("  http 80; echo 7, discard 9, daytime 13, chargen 19, on TCP and UDP");
-    const ways: string[] = [];
-    if (opened.peer !== null) {
-      const client = await open({ device: opened.peer, addresses: [neighbourOf(opened.addresses[0])] });
-      hosts.push(client);
-      for (const forwarding of forwards) {
-        const port = await forward(client, address, forwarding);
-        console.log(`  localhost:${port} of this machine leads to port ${forwarding.to}`);
-        ways.push(forwarding.to === 80 ? `curl http://localhost:${port}/` : `nc localhost ${port}`);
-      }
-    } else {
-      ways.push(`curl http://${address}/`);
-    }
+    const ways = await openWays(opened[0], forwards, hosts);
     const done = closeAtSignal(hosts);
     console.log(ways.length === 0 ? "Nothing of this machine leads there." : `Try: ${ways[0]}`);
     return await done;

@@ -1,4 +1,10 @@
-import { CONFIG_USAGE, type Config, configFromFlags, type OpenedConfig } from "../../devices/index.ts";
+import {
+  type Config,
+  configFromFlags,
+  configUsage,
+  type DeviceType,
+  type OpenedDevice,
+} from "../../devices/index.ts";
 import { StackError } from "../../src/index.ts";
 
 /** What the example commands share: their command lines, messages and exit codes. */
@@ -20,7 +26,7 @@ export class UsageError extends Error {
 }
 
 /** The flags of devices, with the default of the examples. */
-export const DEVICE_USAGE = CONFIG_USAGE.replace("carries the frames (tun)", "carries the frames (memory)");
+export const DEVICE_USAGE = configUsage("memory");
 
 /** Takes the device's flags out of a command line; without any, frames stay in memory and no privileges are needed. */
 export function deviceFlags(argv: readonly string[]): { config: Config; rest: string[] } {
@@ -33,13 +39,39 @@ export function deviceFlags(argv: readonly string[]): { config: Config; rest: st
   }
 }
 
+const KINDS: Readonly<Record<DeviceType, string>> = {
+  memory: "memory",
+  tun: "TUN interface",
+  tap: "TAP interface",
+  raw: "raw socket on",
+};
+
 /** What the device is, in words. */
-export function describeDevice({ name, mtu }: OpenedConfig): string {
-  return name === null ? `memory, MTU ${mtu}` : `TUN interface ${name}, MTU ${mtu}`;
+export function describeDevice({ type, name, mtu }: OpenedDevice): string {
+  return `${KINDS[type]}${name === null ? "" : ` ${name}`}, MTU ${mtu}`;
 }
 
-/** Runs a command to its end: an exit code and, where something went wrong, a sentence instead of a stack trace. */
-export async function run(usage: string, main: (argv: string[]) => Promise<number>): Promise<void> {
+/** A flag's number, whole where `step` is 1. */
+export function numberFlag(flag: string, text: string, low: number, high = Infinity, step = 1): number {
+  const value = Number(text === "" ? Number.NaN : text);
+  if (value >= low && value <= high && (step !== 1 || Number.isInteger(value) || value === Infinity))
+    return value;
+  const most = high === Infinity ? " up" : ` to ${high}`;
+  throw new UsageError(
+    `${flag} is "${text}"; write a ${step === 1 ? "whole " : ""}number from ${low}${most}.`,
+  );
+}
+
+/**
+ * Runs a command to its end: an exit code and, where something went wrong, a sentence instead of a stack trace.
+ *
+ * @param failed the exit code for an error that has none of its own
+ */
+export async function run(
+  usage: string,
+  main: (argv: string[]) => Promise<number>,
+  failed = 1,
+): Promise<void> {
   const argv = process.argv.slice(2);
   if (argv.includes("--help") || argv.includes("-h")) {
     process.stdout.write(usage);
@@ -51,7 +83,7 @@ export async function run(usage: string, main: (argv: string[]) => Promise<numbe
     const isUsage = error instanceof UsageError || isParseError(error);
     const message = error instanceof Error ? error.message : String(error);
     process.stderr.write(isUsage ? `${message}\n\n${usage}` : `${message}\n`);
-    process.exitCode = isUsage ? 2 : error instanceof Failure ? error.exitCode : 1;
+    process.exitCode = isUsage ? 2 : error instanceof Failure ? error.exitCode : failed;
   }
 }
 

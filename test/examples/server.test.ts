@@ -143,7 +143,7 @@ describe("examples/server.ts", () => {
       [/two ports like 8080:80/, "--forward", "80:70000"],
       [/--mtu/, "--mtu", "7"],
       [/--device/, "--device", "carrier-pigeon"],
-      [/only for a TUN device/, "--name", "tun7"],
+      [/only for tun, tap and raw/, "--name", "tun7"],
       [/--forward is for the memory device/, "--device", "tun", "--forward", "8080:80"],
     ];
     const results = await Promise.all(wrong.map(([, ...flags]) => example("server", ...flags)));
