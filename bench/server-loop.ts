@@ -1,37 +1,37 @@
 /**
  * Discard (9) and chargen (19) on a stack that is polled by a loop of our own: what the stack and the device can do
- * without the asynchronous host. Ends by itself.
+ * without the asynchronous host. Ends by itself. Takes the flags of every configuration, `--config` too.
  *
- *   bun bench/server-loop.ts --name tun0 --address 10.77.0.1/24 --host-address 10.77.0.100/24 [--sigio] [--seconds N]
+ *   bun bench/server-loop.ts --device tun --name tun0 --address 10.77.0.1/24 --host-address 10.77.0.100/24
+ *                            [--events] [--seconds N]
  *
- * Between packets it blocks in poll(2); with --sigio it returns to the event loop, and a signal wakes it.
+ * Between packets it blocks in poll(2); with --events it returns to the event loop, which the device wakes.
  */
 
 import { parseArgs } from "node:util";
-import { openTun } from "../devices/index.ts";
+import { configFromFlags, openConfig } from "../devices/index.ts";
 import { END_OF_STREAM, READABLE, Stack, type TcpListener, type TcpSocket, WRITABLE } from "../src/index.ts";
 
+const { config, rest } = configFromFlags(process.argv.slice(2));
 const { values } = parseArgs({
+  args: rest,
   options: {
-    name: { type: "string", default: "" },
-    address: { type: "string", default: "10.77.0.1/24" },
-    "host-address": { type: "string", default: "10.77.0.100/24" },
     seconds: { type: "string", default: "600" },
-    sigio: { type: "boolean", default: false },
+    events: { type: "boolean", default: false },
   },
 });
 
-const device = openTun({ name: values.name, hostAddress: values["host-address"] });
+const opened = openConfig(config);
+const { device } = opened;
 const stack = new Stack();
-stack.addInterface({ device, addresses: [values.address] });
+stack.addInterface(opened);
 
-const wastebasket = new Uint8Array(256 * 1024);
 const pattern = new Uint8Array(64 * 1024).map((_, i) => 32 + (i % 95));
 
+const discard = (_bytes: Uint8Array, _offset: number, length: number) => length;
+
 function read(socket: TcpSocket): void {
-  let count = 0;
-  while ((count = socket.read(wastebasket)) > 0);
-  if (count === END_OF_STREAM) socket.close();
+  if (socket.consume(discard) === END_OF_STREAM) socket.close();
 }
 
 function fill(socket: TcpSocket): void {
@@ -54,10 +54,10 @@ function serve(listener: TcpListener, fills: boolean): void {
 
 serve(stack.sockets.listen({ port: 9 }), false);
 serve(stack.sockets.listen({ port: 19 }), true);
-console.log(`tapwire serves 9 and 19 on ${values.address} (${device.name})`);
+console.log(`tapwire serves 9 and 19 on ${opened.addresses.join(", ")} (${opened.name})`);
 
 const end = performance.now() + Number(values.seconds) * 1000;
-if (values.sigio) {
+if (values.events) {
   let timer = setTimeout(() => {}, 0);
   const poll = () => {
     clearTimeout(timer);
@@ -73,7 +73,7 @@ if (values.sigio) {
   let now = performance.now();
   while (now < end) {
     while (stack.poll(now)) now = performance.now();
-    device.wait(Math.min(stack.nextDeadline(now), end) - now);
+    device.wait?.(Math.min(stack.nextDeadline(now), end) - now);
     now = performance.now();
   }
   device.close();

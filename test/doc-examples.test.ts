@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { duplexPair } from "node:stream";
 import * as devices from "../devices/index.ts";
 import { Frame } from "../src/device.ts";
 import * as tapwire from "../src/index.ts";
 import { TcpSegment } from "../src/wire/tcp.ts";
-import { tcpPacket } from "./support/packets.ts";
+import { icmpPacket, tcpPacket } from "./support/packets.ts";
 
 /**
  * Runs the examples that the documentation shows: every `@example` block of src/ and devices/, and the README's.
@@ -67,6 +68,8 @@ async function scene() {
   const stack = new tapwire.Stack({ maxSockets: 16, memory: 1 << 20 });
   stack.addInterface({ device: idle, addresses: ["192.168.69.1/24"] });
   const openTun = () => Object.assign(devices.memoryPair()[0], { name: "tun0" });
+  const openRaw = () => Object.assign(devices.memoryPair({ medium: "ethernet" })[0], { name: "veth1" });
+  const openTap = () => devices.memoryPair({ medium: "ethernet" })[0];
   const syn = { sourcePort: 40_000, destinationPort: 7, seq: 1, flags: 2, window: 64_240, mss: 1_460 };
   const packet = tcpPacket({ from: "10.0.0.1", to: "10.0.0.2" }, syn);
   const bytes = new Uint8Array(256);
@@ -75,7 +78,19 @@ async function scene() {
   const frame = Object.assign(new Frame(bytes), { offset, length: packet.length });
   return {
     scope: {
-      ...{ host, stack, device: idle, openTun, expect, frame, bytes, offset, length: packet.length },
+      ...{
+        host,
+        stack,
+        device: idle,
+        openTun,
+        openTap,
+        openRaw,
+        expect,
+        frame,
+        bytes,
+        offset,
+        length: packet.length,
+      },
       ...{
         capabilities: idle.capabilities,
         payload: new Uint8Array(8),
@@ -84,6 +99,10 @@ async function scene() {
         segmentLength: 24,
       },
       ...{ source: tapwire.parseAddress("10.0.0.1"), destination: tapwire.parseAddress("10.0.0.2") },
+      ...{
+        duplexPair,
+        echoRequest: icmpPacket({ from: "10.0.0.1", to: "10.0.0.2" }, 8, 0, 1, new Uint8Array(8)),
+      },
       ...{ identifier: 7, sequence: 1, drop: (code: number) => code },
       process: { stdout: { write: () => true } },
     },
