@@ -87,12 +87,19 @@ function printContests(contests: readonly Contest[]): void {
   const ratios = contests.map((contest) => {
     const loop = of(contest, LOOP);
     const others = [FLOOR, contest.offload ? GVISOR_GSO : GVISOR, ...(contest.offload ? [] : [LWIP])];
-    const against = (name: string, what: "receives" | "sends") =>
+    const against = (name: string, what: "receives" | "sends" | "receivesPerCpu" | "sendsPerCpu") =>
       ratio(loop?.[what], of(contest, name)?.[what]);
-    const row = (name: string) => [contest.title, name, against(name, "receives"), against(name, "sends")];
+    const row = (name: string) => [
+      contest.title,
+      name,
+      against(name, "receives"),
+      against(name, "receivesPerCpu"),
+      against(name, "sends"),
+      against(name, "sendsPerCpu"),
+    ];
     return others.map(row).filter((cells) => cells[2] !== "-");
   });
-  printTable(["device", "", "receiving", "sending"], ratios.flat());
+  printTable(["device", "", "receiving", "a CPU second", "sending", "a CPU second"], ratios.flat());
   for (const { title, entries } of contests) {
     printTable(
       [title, "receives, Gbit/s", "a CPU second", "sends, Gbit/s", "a CPU second", "ping, us", "idle, %"],

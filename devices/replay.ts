@@ -13,6 +13,7 @@ import { CaptureReader, INBOUND, OUTBOUND } from "./capture-reader.ts";
 import { type ByteSource, bytesSource, fileSource } from "./capture-source.ts";
 import { directionOf, FrameConverter, type LinkAddresses } from "./replay-frame.ts";
 import { Alarm, sleep, type Timed } from "./timing.ts";
+import { descriptorsOf } from "./wait.ts";
 
 export interface ReplayOptions {
   /** How many times faster than it was captured; 1 unless told, `Infinity` for as fast as it is taken. */
@@ -134,6 +135,11 @@ class Replay implements ReplayDevice {
 
   get capabilities(): Capabilities {
     return this.inner?.capabilities ?? this.own;
+  }
+
+  /** What `waitForAny` waits for. */
+  get descriptors(): readonly number[] | undefined {
+    return this.inner === null ? [] : descriptorsOf(this.inner);
   }
 
   get ended(): boolean {
@@ -352,8 +358,10 @@ function isDestination(bytes: Uint8Array, at: number, end: number, address: IpAd
  * ```ts
  * const device = replay(null, "test/fixtures/ping.pcap", { speed: Infinity, destination: "10.0.0.1" });
  * const frame = new Frame(new Uint8Array(0));
- * while (device.receive(frame)) console.log(frame.length); // 84
- * device.replayed.filtered; // 3; those to the other end
+ * let bytes = 0;
+ * while (device.receive(frame)) bytes += frame.length;
+ * bytes; // 252; three answers of 84
+ * device.replayed.filtered; // 3; the requests, which are for another
  * ```
  */
 export function replay(

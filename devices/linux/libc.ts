@@ -23,7 +23,6 @@ const SYMBOLS = {
   setsockopt: { args: [i32, i32, i32, ptr, u32], returns: i32 },
   getsockopt: { args: [i32, i32, i32, ptr, ptr], returns: i32 },
   recvmmsg: { args: [i32, ptr, u32, i32, ptr], returns: i32 },
-  sendmmsg: { args: [i32, ptr, u32, i32], returns: i32 },
   mmap: { args: [ptr, u64, i32, i32, i32, i64_fast], returns: ptr },
   munmap: { args: [ptr, u64], returns: i32 },
   if_nametoindex: { args: [ptr], returns: u32 },

@@ -124,6 +124,16 @@ describe("openConfig", () => {
     expect(failure(() => openInterfaces(bare)).message).toContain("2 devices and 0 interfaces");
   });
 
+  systemTest("middleware with a device is around that one only", ["tun"], async (ns) => {
+    const path = join(directory, "second.pcap");
+    const device = [{ name: "wire0" }, { name: "wire1" }];
+    const middleware = { type: "pcap", file: path, device: "wire1" };
+    const opened = ns.inside(() => openDevices(parseConfig({ device, middleware }, "x")));
+    for (const [i, each] of opened.entries()) send(each.device, [0x45, i]);
+    for (const each of opened) each.device.close();
+    expect(readCapture(path).packets.map(({ bytes }) => [...bytes])).toEqual([[0x45, 1]]);
+  });
+
   systemTest("what was opened is closed again where the rest can't be", ["tun"], async (ns) => {
     const device = { name: "wire0", mtu: 1300, "host-address": "192.168.69.9/24" };
     const opened = ns.inside(() => openConfig(parseConfig({ device }, "x")));

@@ -25,7 +25,10 @@ function packets(): Uint8Array[] {
     packet.set(next === 44 ? [6, 0, 0, 0, 0, 0, 0, 1, ...ports] : ports, 40);
     return packet;
   });
-  return [...captured, ...ipv6];
+  // A later fragment, whose data look like a header with these ports.
+  const fragment = new Uint8Array(48);
+  fragment.set([0x45, 0, 0, 48, 0, 1, 0, 5, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, ...ports]);
+  return [...captured, ...ipv6, fragment];
 }
 
 function ethernet(type: number[], payload: Uint8Array): Uint8Array {
