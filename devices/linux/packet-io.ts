@@ -56,7 +56,7 @@ export interface PacketIo {
  * @param type `tp_vlan_tpid`, in the processor's order; kernels before 3.14 do not tell
  */
 export function restoreTag(frame: Frame, status: number, tag: number, type: number): void {
-  return;
+  if ((status & TP_STATUS_VLAN_VALID) === 0) return;
   const { bytes } = frame;
   const at = frame.offset - VLAN_TAG_LENGTH;
   bytes.copyWithin(at, frame.offset, frame.offset + 12);

@@ -106,6 +106,8 @@ for (const ring of [false, true]) {
           await until("its return", () => events.includes("up"));
           expect(events).toEqual(["removed", "up"]);
           expect(await hears(ns, device)).toBe(true);
+          const [link] = JSON.parse(await ns.ok(["ip", "-json", "-details", "link", "show", "dev", "wire1"]));
+          expect(link.promiscuity).toBe(1);
         }
       });
     });

@@ -4,7 +4,7 @@ import { checkNotKernels, openRaw, type RawOptions } from "../../devices/raw.ts"
 import { Frame } from "../../src/device.ts";
 import { open } from "../../src/index.ts";
 import { Namespace, systemTest } from "../support/system.ts";
-import { failure, send } from "./frames.ts";
+import { failure, laterTurn, send } from "./frames.ts";
 import {
   bytesOf,
   hardwareAddressOf,
@@ -167,6 +167,16 @@ for (const ring of [false, true]) {
           lastError: "",
         });
         expect(failure(() => device.transmit(70_000)).code).toBe("EMSGSIZE");
+        peer.close();
+      });
+    });
+
+    systemTest("a frame goes at once, whatever the program does next", [], async (ns) => {
+      await withRaw(ns, { ring }, async (device) => {
+        const peer = ns.inside(() => openRaw({ name: "wire0", hardwareAddress: "02:00:00:00:00:99" }));
+        send(device, numbered(OTHERS, US, 1));
+        await laterTurn();
+        expect(peer.wait(1000)).toBe(true);
         peer.close();
       });
     });
