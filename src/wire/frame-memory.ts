@@ -98,7 +98,30 @@ function module(): WebAssembly.Module | null {
 const sums = new WeakMap<ArrayBufferLike, VectorSum>();
 
 /**
- * An array of `size` bytes, all 0, for frames. It never moves, and has its `ArrayBuffer` to itself, which may be longer.
+ * Bytes that are reserved at once, and handed out bit by bit; touched only as they are used. An instance for each
+ * device would be simpler, but an engine has only so many: beyond some ten of them JavaScriptCore collects all garbage
+ * before it makes one more, 50 ms and longer each time in a program that has a few hundred hosts in memory.
+ */
+const SLAB = 16 * 1024 * 1024;
+/** What is larger has memory of its own: it would leave much of a slab unused. */
+const LARGEST_SHARE = SLAB / 4;
+/** Two devices never share a cache line. */
+const ALIGNMENT = 64;
+
+let slab: ArrayBuffer | null = null;
+let used = 0;
+
+function reserve(compiledModule: WebAssembly.Module, size: number): ArrayBuffer {
+  const pages = Math.max(Math.ceil(size / PAGE), 1);
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  const { s } = new WebAssembly.Instance(compiledModule, { m: { m: memory } }).exports;
+  sums.set(memory.buffer, s as VectorSum);
+  return memory.buffer as ArrayBuffer;
+}
+
+/**
+ * An array of `size` bytes, all 0, for frames. It never moves. It shares its `ArrayBuffer` with others, which lives as
+ * long as one of them does.
  *
  * @example
  * ```ts
@@ -109,11 +132,14 @@ const sums = new WeakMap<ArrayBufferLike, VectorSum>();
 export function frameMemory(size: number): Uint8Array<ArrayBuffer> {
   const compiledModule = module();
   if (compiledModule === null) return new Uint8Array(new ArrayBuffer(Math.max(size, 4_096)), 0, size);
-  const pages = Math.max(Math.ceil(size / PAGE), 1);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { s } = new WebAssembly.Instance(compiledModule, { m: { m: memory } }).exports;
-  sums.set(memory.buffer, s as VectorSum);
-  return new Uint8Array(memory.buffer as ArrayBuffer, 0, size);
+  if (size > LARGEST_SHARE) return new Uint8Array(reserve(compiledModule, size), 0, size);
+  if (slab === null || used + size > SLAB) {
+    slab = reserve(compiledModule, SLAB);
+    used = 0;
+  }
+  const bytes = new Uint8Array(slab, used, size);
+  used += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
+  return bytes;
 }
 
 /** What sums the words of `buffer` by vectors, or `null` where it is ordinary memory. */

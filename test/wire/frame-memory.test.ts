@@ -38,6 +38,13 @@ describe("frameMemory", () => {
     ]);
   });
 
+  test("hundreds of devices share a few instances, of which an engine has only so many", () => {
+    const arrays = Array.from({ length: 300 }, () => frameMemory(400_000));
+    expect(new Set(arrays.map((bytes) => bytes.buffer)).size).toBeLessThan(16);
+    for (const [i, bytes] of arrays.entries()) bytes.fill(i % 251);
+    for (const [i, bytes] of arrays.entries()) expect([bytes[0], bytes[399_999]]).toEqual([i % 251, i % 251]);
+  });
+
   test("its sums equal the reference for every start, alignment and length", () => {
     const random = randomIntegers(5);
     const memory = frameMemory(4_096);
