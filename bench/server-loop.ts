@@ -42,6 +42,7 @@ function serve(listener: TcpListener, fills: boolean): void {
   listener.handler = () => {
     for (let socket = listener.accept(); socket !== null; socket = listener.accept()) {
       const accepted = socket;
+      if (!fills) accepted.consumer = discard;
       accepted.handler = (events) => {
         if (accepted.isClosed) return;
         if (events & READABLE) read(accepted);

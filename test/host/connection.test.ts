@@ -55,6 +55,29 @@ describe("reading and writing", () => {
     expect(sha256(Buffer.concat([first!, await readAll(far)]))).toBe(sha256(sent));
   });
 
+  test("reads that wait get large pieces as they come, whatever their own size", async () => {
+    await using pair = await Pair.open({}, { offload: true });
+    const { near, far } = await pair.connect();
+    await near.write("a");
+    expect(text(await far.read())).toBe("a");
+    const sent = pattern(1_000_000);
+    const chunks: Uint8Array[] = [];
+    const reading = (async () => {
+      for (const size of [10_000, 20_000, 200_000]) {
+        const buffer = new Uint8Array(size);
+        const waiting = [far.readInto(buffer), far.read()];
+        chunks.push(buffer.subarray(0, (await waiting[0]) as number), (await waiting[1]) as Uint8Array);
+        await settle(pair);
+      }
+      chunks.push(await readAll(far));
+    })();
+    await near.write(sent);
+    await Promise.all([reading, near.shutdown()]);
+    expect(Math.max(...chunks.slice(0, -1).map(({ length }) => length))).toBeGreaterThan(16 * 1024);
+    expect(sha256(Buffer.concat(chunks))).toBe(sha256(sent));
+    expect([near.bytesWritten, far.bytesRead]).toEqual([1_000_001, 1_000_001]);
+  });
+
   test("reads that overlap get their bytes in the order of the calls", async () => {
     await using pair = await Pair.open();
     const { near, far } = await pair.connect();

@@ -1,4 +1,4 @@
-import { memoryPair } from "../../devices/index.ts";
+import { type MemoryOptions, memoryPair } from "../../devices/index.ts";
 import {
   type Connection,
   type Device,
@@ -25,8 +25,8 @@ export class Pair implements AsyncDisposable {
     this.devices = devices;
   }
 
-  static async open(options: StackOptions = {}): Promise<Pair> {
-    const [left, right] = memoryPair();
+  static async open(options: StackOptions = {}, memory: MemoryOptions = {}): Promise<Pair> {
+    const [left, right] = memoryPair(memory);
     const server = await open({ ...options, device: left, addresses: [`${SERVER}/24`] });
     const client = await open({ ...options, device: right, addresses: [`${CLIENT}/24`] });
     return new Pair(server, client, [left, right]);

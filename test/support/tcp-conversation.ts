@@ -172,6 +172,27 @@ export class Conversation {
     this.host.run();
   }
 
+  /** From now on the program takes what arrives at once, at most so many bytes of each piece, and checks them. */
+  takesAtOnce(most = Number.POSITIVE_INFINITY, afterwards = () => {}): void {
+    this.socket.consumer = (bytes, offset, length) => {
+      const count = Math.min(length, most);
+      this.host.note(`  is shown ${length}, takes ${count}`);
+      const expected = bytesFrom(theirByte, this.readCount, count);
+      for (let i = 0; i < count; i++) {
+        if (bytes[offset + i] !== expected[i]) this.host.fail(`byte ${i} shown is ${bytes[offset + i]}`);
+      }
+      this.readCount += count;
+      this.watch.read = this.readCount;
+      afterwards();
+      return count;
+    };
+  }
+
+  /** Bytes that the program has taken in all. */
+  get taken(): number {
+    return this.readCount;
+  }
+
   /** The program reads exactly these bytes: a number of the peer's stream, or these characters. */
   reads(what: number | string): void {
     const count = typeof what === "number" ? what : what.length;

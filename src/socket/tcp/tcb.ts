@@ -58,6 +58,9 @@ export const DUE_KEEP_ALIVE = 16;
 /** Ranges kept of text that arrived ahead of a gap. */
 const OUT_OF_ORDER_RANGES = 64;
 
+/** Sees bytes where they are; returns how many of the `length` at `offset` it has no more use for. */
+export type Consumer = (bytes: Uint8Array, offset: number, length: number) => number;
+
 /**
  * The transmission control block of one connection: RFC 9293 3.3.1, and what the later RFCs add. Only the functions
  * of this folder change it.
@@ -198,6 +201,8 @@ export class Tcb {
   writeBlocked = false;
   events = 0;
   handler: ((events: number) => void) | null = null;
+  /** Is shown text that arrives in order while nothing waits to be read. */
+  consumer: Consumer | null = null;
   /** Why the connection ended, when not by the book. */
   error: ErrorCode | null = null;
   /** Reported when the connection times out: an ICMP message that is no reason to give up (RFC 9293 3.9.2.2). */

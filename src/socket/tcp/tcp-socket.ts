@@ -1,10 +1,9 @@
 import { type ErrorCode, StackError } from "../../errors.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
-import { CLOSED, flightSize, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
+import { CLOSED, type Consumer, flightSize, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
 import {
   abort,
   atEnd,
-  type Consumer,
   close,
   connectionError,
   consume,
@@ -119,6 +118,30 @@ export class TcpSocket {
     tcb.handler = handler;
     // What happened while nobody listened is told at the next poll.
     if (tcb.events !== 0 && tcb.index !== -1) tcb.context.signalled.push(tcb.index);
+  }
+
+  /**
+   * Is shown bytes in the moment they arrive, where the device has them: no copy is made. What it does not take is buffered,
+   * and so is whatever arrives before that has been read; a READABLE event tells of it, as without a consumer. It runs
+   * within `poll` and gets and returns what the one of `consume` does. It must not throw: `poll` would, and the peer would
+   * send the bytes again.
+   *
+   * @example
+   * ```ts
+   * const socket = stack.sockets.connect({ address: "192.168.69.100", port: 19 });
+   * let count = 0;
+   * socket.consumer = (_bytes, _offset, length) => {
+   *   count += length;
+   *   return length;
+   * };
+   * ```
+   */
+  get consumer(): Consumer | null {
+    return this.tcb.consumer;
+  }
+
+  set consumer(consumer: Consumer | null) {
+    this.tcb.consumer = consumer;
   }
 
   /** Nagle's algorithm off (`true`) or on (RFC 9293 3.7.4). */

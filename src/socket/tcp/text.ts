@@ -1,10 +1,11 @@
+import { StackError } from "../../errors.ts";
 import { NEVER } from "../../storage/deadline-heap.ts";
 import type { TcpSegment } from "../../wire/tcp.ts";
 import { FIN, URG } from "../../wire/tcp.ts";
 import { READABLE } from "../events.ts";
 import { DUPLICATE_THRESHOLD } from "./recovery.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
-import { DUE_ACK, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
+import { CLOSED, type Consumer, DUE_ACK, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";
 import { abandon, enterTimeWait, onPeerFin, ready, signal } from "./transitions.ts";
 
@@ -46,7 +47,10 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
     }
   }
   const position = receiveBuffer.length + distance;
-  let stored = receiveBuffer.store(position, bytes, seg.payloadOffset, seg.payloadLength);
+  const shown = position === 0 && outOfOrder.count === 0 ? show(tcb, seg, bytes) : 0;
+  if (shown === -1) return;
+  let stored =
+    shown + receiveBuffer.store(position, bytes, seg.payloadOffset + shown, seg.payloadLength - shown);
   if (stored < seg.payloadLength && distance === 0 && outOfOrder.count > 0) {
     // The pool is empty, and what fills the gap must not wait for pages that only it can free: the text behind the gap
     // is given up. The peer sends again what was not acknowledged.
@@ -80,12 +84,34 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
     tcb.duplicateAcksDue = 0;
     acknowledgeNow(tcb);
   }
-  receiveBuffer.advance(advance);
+  receiveBuffer.advance(advance - shown);
   tcb.rcvNxt = seqAdd(tcb.rcvNxt, advance);
   tcb.bytesReceived += advance;
-  signal(tcb, READABLE);
+  if (advance > shown) signal(tcb, READABLE);
   acknowledgeSoon(tcb, stored, now);
   if (tcb.finPending && tcb.finSeq === tcb.rcvNxt) receiveFin(tcb, tcb.finSeq, now);
+}
+
+/**
+ * Lets the program's consumer have the next text before it is buffered. Returns how many bytes it took, or -1 where it has
+ * ended the connection, or will not read the rest.
+ */
+function show(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array): number {
+  const { consumer } = tcb;
+  if (consumer === null) return 0;
+  const count = callConsumer(consumer, bytes, seg.payloadOffset, seg.payloadLength);
+  // RFC 9293 3.6.1: the peer is told of text that nobody will read.
+  if (tcb.receiveClosed && count < seg.payloadLength) abandon(tcb, "ECONNABORTED");
+  if (tcb.state !== CLOSED) return count;
+  seg.flags &= ~FIN;
+  return -1;
+}
+
+/** @throws StackError EINVAL */
+export function callConsumer(consumer: Consumer, bytes: Uint8Array, offset: number, length: number): number {
+  const count = consumer(bytes, offset, length);
+  if (count >= 0 && count <= length) return count;
+  throw new StackError("EINVAL", `the consumer took ${count} of ${length} bytes: return 0 to ${length}`);
 }
 
 /** RFC 9293 3.8.6.3: at least every second full-sized segment at once, all else within the delay. */

@@ -2,6 +2,7 @@ import { StackError } from "../../errors.ts";
 import {
   CLOSE_WAIT,
   CLOSED,
+  type Consumer,
   ESTABLISHED,
   FIN_WAIT_2,
   STATE_NAMES,
@@ -9,7 +10,7 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
-import { acknowledgeNow } from "./text.ts";
+import { acknowledgeNow, callConsumer } from "./text.ts";
 import { expireIn, schedule } from "./timers.ts";
 import { abandon, enterAfterOurClose, enterClosed, ready } from "./transitions.ts";
 import { needsWindowUpdate } from "./window.ts";
@@ -93,9 +94,6 @@ export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: nu
   return buffer.length > 0 ? 0 : nothingToRead(tcb);
 }
 
-/** Sees bytes where they are; returns how many of the `length` at `offset` it has no more use for. */
-export type Consumer = (bytes: Uint8Array, offset: number, length: number) => number;
-
 /** RECEIVE without a copy: shows what has arrived in order to `consumer`, a page at a time, until it leaves some. */
 export function consume(tcb: Tcb, consumer: Consumer): number {
   const buffer = tcb.receiveBuffer;
@@ -103,10 +101,7 @@ export function consume(tcb: Tcb, consumer: Consumer): number {
   let total = 0;
   while (buffer.length > 0) {
     const length = buffer.firstLength;
-    const count = consumer(buffer.memory, buffer.firstAt, length);
-    if (!(count >= 0 && count <= length)) {
-      throw new StackError("EINVAL", `the consumer took ${count} of ${length} bytes: return 0 to ${length}`);
-    }
+    const count = callConsumer(consumer, buffer.memory, buffer.firstAt, length);
     // The consumer may have ended the connection, and with it the buffer.
     if (buffer.length < count) break;
     taken(tcb, count);
