@@ -44,6 +44,9 @@ export class Readiness implements Sleeper {
   /** How much staying awake has paid lately: 0 .. SURE. */
   private gain = 0;
   private readonly look = (): void => this.lookAround();
+  private readonly fallAsleep = (): void => {
+    if (this.resting) this.sleepFor(POLLIN);
+  };
   private readonly recheck = (): void => this.wakeIfReady();
 
   constructor(descriptor: number) {
@@ -92,8 +95,9 @@ export class Readiness implements Sleeper {
     if (this.resting || this.readable === null) return;
     this.resting = true;
     this.restedAt = performance.now();
+    // Not at once: whoever has read may go on to write, and each answer that comes meanwhile would send a signal.
     if (this.gain >= WORTH_IT) setImmediate(this.look);
-    else this.sleepFor(POLLIN);
+    else queueMicrotask(this.fallAsleep);
   }
 
   /** A write found no room. */

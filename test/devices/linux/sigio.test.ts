@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { openTun } from "../../../devices/tun.ts";
+import { Frame } from "../../../src/device.ts";
 import { type Namespace, systemTest, until } from "../../support/system.ts";
 import { laterTurn, send } from "../frames.ts";
 import { echoRequest } from "../icmp.ts";
@@ -8,6 +9,8 @@ import { drain, KERNEL, openKind, STACK } from "../kernel-end.ts";
 
 const TUN_MODULE = `${import.meta.dir}/../../../devices/tun.ts`;
 const FRAME_MODULE = `${import.meta.dir}/../../../src/device.ts`;
+/** Bytes of an echo request and its answer. */
+const ECHO_LENGTH = echoRequest(STACK, KERNEL).length;
 const SIGIO_BIT = 1n << 28n;
 
 /** What the process does at SIGIO, as the kernel has it. */
@@ -198,6 +201,26 @@ describe("readiness at rest", () => {
     await program.waitFor("removed");
     await program.write("\n");
     expect(Number((await program.waitFor(/gone (\S+)\n/))[1])).toBeLessThan(0.01);
+  });
+
+  systemTest("what is sent right behind a read costs no signal for each answer", ["tun"], async (ns) => {
+    const [rounds, burst] = [20, 50];
+    let signals = 0;
+    const count = () => void signals++;
+    process.on("SIGIO", count);
+    const device = openKind(ns, "tun");
+    const frame = new Frame(new Uint8Array(0));
+    let calls = 0;
+    let answers = 0;
+    device.onReadable(() => {
+      while (device.receive(frame)) if (frame.length === ECHO_LENGTH) answers++;
+      if (calls++ >= rounds) return;
+      for (let i = 0; i < burst; i++) send(device, echoRequest(STACK, KERNEL));
+    });
+    await until("every answer", () => answers === rounds * burst);
+    process.off("SIGIO", count);
+    device.close();
+    expect(signals).toBeLessThan(4 * rounds);
   });
 
   systemTest("slow traffic does not keep it awake", ["tun", "ping"], async (ns) => {
