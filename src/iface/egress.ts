@@ -1,6 +1,6 @@
 import { IcmpSocket } from "../socket/icmp-socket.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
-import { nextSegment } from "../socket/tcp/output.ts";
+import { followers, nextSegment } from "../socket/tcp/output.ts";
 import { Tcb } from "../socket/tcp/tcb.ts";
 import { UdpSocket } from "../socket/udp-socket.ts";
 import { copyBytes } from "../storage/copy.ts";
@@ -10,6 +10,7 @@ import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
 import { sendEchoRequests } from "./icmp-output.ts";
 import type { Interface } from "./interface.ts";
 import { lendFrame, payloadOffset, sendTcpFrame, sendUdpFrame, tcpTextOffset } from "./ipv4-output.ts";
+import { sendFollowers } from "./tcp-burst.ts";
 
 /** Segments that a connection sends before the next one has its turn. */
 const TURN = 32;
@@ -54,7 +55,9 @@ function sendSegments(iface: Interface, tcb: Tcb): number {
         seg.payloadLength,
       );
     }
-    sendTcpFrame(iface, frame, seg, context.stats);
+    const count = Math.min(followers(tcb, seg), TURN - sent - 1);
+    sendTcpFrame(iface, frame, seg, context.stats, count > 0);
+    if (count > 0) sent += sendFollowers(iface, tcb, seg, count);
   }
   iface.ready.push(tcb.index);
   return TURN;

@@ -17,6 +17,7 @@ import {
 import { TcpSegment } from "../wire/tcp.ts";
 import type { InterfaceState } from "./conflict-detection.ts";
 import { EthernetLink, type EthernetOptions } from "./ethernet-link.ts";
+import { HeaderTemplate } from "./header-template.ts";
 import { findRoute, interfaceRoutes, type RouteEntry, type RouteSpec } from "./routes.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
@@ -71,6 +72,7 @@ export class Interface implements Path {
   readonly received: DeviceFrame = new Frame(new Uint8Array(0));
   readonly segment = new TcpSegment();
   readonly outgoing = new TcpSegment();
+  readonly template = new HeaderTemplate();
 
   /** What the next poll is to see to: see `link-events.ts`. */
   mtuChanged = false;

@@ -46,16 +46,29 @@ export function payloadOffset(iface: Interface, frame: Frame): number {
 }
 
 /**
- * Sends `seg` in `frame`; its text, if any, has been put behind where the header ends. The frame has room for it.
+ * Sends `seg` in `frame`; its text, if any, has been put behind where the header ends. The frame has room for it. Where
+ * others like it follow, the interface's template takes over the headers.
  */
-export function sendTcpFrame(iface: Interface, frame: Frame, seg: TcpSegment, stats: Stats): void {
+export function sendTcpFrame(
+  iface: Interface,
+  frame: Frame,
+  seg: TcpSegment,
+  stats: Stats,
+  isFollowed = false,
+): void {
   const at = payloadOffset(iface, frame);
-  const length = writeTcp(frame.bytes, at, seg) + seg.payloadLength;
+  const headerLength = writeTcp(frame.bytes, at, seg);
+  const length = headerLength + seg.payloadLength;
   const offloaded = iface.device.capabilities.checksumOffload;
   finishTcpChecksum(frame.bytes, at, length, seg.source, seg.destination, !offloaded);
   frame.checksumOffloaded = offloaded;
   frame.segmentSize = seg.segmentSize;
-  commitIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination);
+  finishIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination, DEFAULT_TTL);
+  if (isFollowed) {
+    const packet = at - IPV4_HEADER_LENGTH;
+    iface.template.take(frame.bytes, packet, IPV4_HEADER_LENGTH + headerLength, seg, offloaded);
+  }
+  linkOutput(iface, frame, seg.destination);
   stats.tcpSegmentsSent++;
 }
 
@@ -160,17 +173,23 @@ export function commitIpv4(
   destination: IpAddress,
   ttl = DEFAULT_TTL,
 ): void {
-  const header = iface.linkHeaderLength;
-  // RFC 6864 4.1: a packet that must not be fragmented needs no identification.
-  writeIpv4(
-    frame.bytes,
-    frame.offset + header,
-    IPV4_HEADER_LENGTH + length,
-    protocol,
-    ttl,
-    source,
-    destination,
-  );
-  frame.length = header + IPV4_HEADER_LENGTH + length;
+  finishIpv4(iface, frame, length, protocol, source, destination, ttl);
   linkOutput(iface, frame, destination);
+}
+
+/** Completes `frame` but for the link's header. */
+function finishIpv4(
+  iface: Interface,
+  frame: Frame,
+  length: number,
+  protocol: number,
+  source: IpAddress,
+  destination: IpAddress,
+  ttl: number,
+): void {
+  const header = iface.linkHeaderLength;
+  const total = IPV4_HEADER_LENGTH + length;
+  // RFC 6864 4.1: a packet that must not be fragmented needs no identification.
+  writeIpv4(frame.bytes, frame.offset + header, total, protocol, ttl, source, destination);
+  frame.length = header + total;
 }

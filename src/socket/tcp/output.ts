@@ -43,6 +43,26 @@ export function nextSegment(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   return false;
 }
 
+/**
+ * How many segments may follow at once the one that `nextSegment` has just made of `seg`, each full-sized and with the
+ * same header but for SEQ: what `nextSegment` would hand out next, where it has nothing to decide.
+ */
+export function followers(tcb: Tcb, seg: TcpSegment): number {
+  if (seg.payloadLength !== tcb.mss || seg.flags !== ACK || seqAdd(seg.seq, tcb.mss) !== tcb.sndNxt) return 0;
+  if (tcb.due !== 0 || tcb.duplicateAcksDue > 0 || tcb.duplicateAcks > 0) return 0;
+  if (tcb.inRecovery || tcb.probing || tcb.maxText > tcb.mss) return 0;
+  const flight = flightSize(tcb);
+  const usable = Math.min(tcb.sndWnd, tcb.cwnd) - flight;
+  // One byte stays for `nextSegment`, which knows of what comes with the last one: PSH, FIN.
+  const unsent = tcb.sendBuffer.length - flight - 1;
+  return Math.max(Math.floor(Math.min(usable, unsent) / tcb.mss), 0);
+}
+
+/** Counts so many followers as sent. RTT and RTO are being measured by the segment they follow. */
+export function countFollowers(tcb: Tcb, count: number): void {
+  advanceSent(tcb, count * tcb.mss);
+}
+
 /** RFC 9293 3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, the last segment of an aborted connection. */
 function takeReset(tcb: Tcb, seg: TcpSegment): boolean {
   tcb.due &= ~DUE_RST;
@@ -192,17 +212,21 @@ function sendNew(
   if (position === 0) tcb.unackedSince = now;
   takeText(tcb, seg, tcb.sndNxt, position, length, withFin);
   settleAck(tcb);
-  const sequenceLength = length + (withFin ? 1 : 0);
-  tcb.sndNxt = seqAdd(tcb.sndNxt, sequenceLength);
-  tcb.rtxNxt = tcb.sndNxt;
-  tcb.rtxEnd = tcb.sndNxt;
+  advanceSent(tcb, length + (withFin ? 1 : 0));
   if (withFin) tcb.finSent = true;
-  // RFC 7661 4.1: in slow start a window that is half full is being used.
-  const filled = position + sequenceLength;
-  tcb.cwndLimited = (tcb.cwnd < tcb.ssthresh ? filled * 2 : filled + tcb.mss) >= tcb.cwnd;
   tcb.lastSentAt = now;
   if (!tcb.rttTiming) startRttMeasurement(tcb, now);
   startRetransmissionTimer(tcb, now);
+}
+
+/** Moves SND.NXT behind so many sequence numbers that are sent for the first time. */
+function advanceSent(tcb: Tcb, sequenceLength: number): void {
+  tcb.sndNxt = seqAdd(tcb.sndNxt, sequenceLength);
+  tcb.rtxNxt = tcb.sndNxt;
+  tcb.rtxEnd = tcb.sndNxt;
+  // RFC 7661 4.1: in slow start a window that is half full is being used.
+  const filled = flightSize(tcb);
+  tcb.cwndLimited = (tcb.cwnd < tcb.ssthresh ? filled * 2 : filled + tcb.mss) >= tcb.cwnd;
 }
 
 /**
