@@ -17,6 +17,7 @@ import {
 import { TcpSegment } from "../wire/tcp.ts";
 import type { InterfaceState } from "./conflict-detection.ts";
 import { EthernetLink, type EthernetOptions } from "./ethernet-link.ts";
+import { FlowMemo } from "./flow-memo.ts";
 import { HeaderTemplate } from "./header-template.ts";
 import { findRoute, interfaceRoutes, type RouteEntry, type RouteSpec } from "./routes.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -28,8 +29,9 @@ const ICMP_ERRORS_BURST = 50;
 /** More than any word: every one is some packet's address. */
 const NO_ADDRESS = 2 ** 32;
 
-/** The smallest MTU that every IPv4 link has (RFC 791). */
+/** The smallest MTU that every IPv4 link has, and the longest packet there is (RFC 791). */
 const SMALLEST_MTU = 68;
+const LARGEST_MTU = 65_535;
 
 /** What an interface is made of, read and parsed. */
 export interface InterfaceSpec extends EthernetOptions {
@@ -73,6 +75,7 @@ export class Interface implements Path {
   readonly segment = new TcpSegment();
   readonly outgoing = new TcpSegment();
   readonly template = new HeaderTemplate();
+  readonly flow = new FlowMemo();
 
   /** What the next poll is to see to: see `link-events.ts`. */
   mtuChanged = false;
@@ -139,13 +142,20 @@ export class Interface implements Path {
   }
 
   /**
-   * Takes over that the link has come up again, or gone down. When it is up again, the next poll announces our addresses
-   * (RFC 5227 2.3), asks neighbours anew before it trusts what it knows of them, and lets every connection that waits for
-   * its retransmission timer, or to probe a closed window, do so at once. While it is down nothing changes: what is sent
-   * is lost, and TCP sends it again.
+   * Takes over that the link has come up again, or gone down.
+   *
+   * When it is up again, the next poll forgets where neighbours were, so that the next packet to one asks for it, and lets
+   * every connection that waits for its retransmission timer, or to probe a closed window, do so at once. Addresses that
+   * were still being probed are probed from the beginning (RFC 5227 2.1). Those in use are announced (2.3) and stay in use:
+   * 2.1 asks to probe them, too, but connections would have to stand still meanwhile, at every loose contact. Another
+   * station that has one by now answers the announcement, and is told to `onConflict` (2.4). A conflict that was found
+   * before stays one.
+   *
+   * While it is down what is sent is lost, and TCP sends it again; probing waits, for nobody could object.
    */
   setLink(up: boolean): void {
     this.linkCameUp = up;
+    if (!up) this.link?.detection.linkDown();
   }
 
   /** Whether the addresses may be used: see RFC 5227. Nothing is sent from and received at them before. */
@@ -242,6 +252,9 @@ export class Interface implements Path {
 }
 
 function checkMtu(mtu: number): void {
-  if (mtu >= SMALLEST_MTU) return;
-  throw new StackError("EINVAL", `the device's MTU of ${mtu} is too small: IPv4 needs ${SMALLEST_MTU} bytes`);
+  if (Number.isInteger(mtu) && mtu >= SMALLEST_MTU && mtu <= LARGEST_MTU) return;
+  throw new StackError(
+    "EINVAL",
+    `the device's MTU must be a whole number of bytes from ${SMALLEST_MTU} to ${LARGEST_MTU}, as IPv4 has it, not ${mtu}`,
+  );
 }

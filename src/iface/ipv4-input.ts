@@ -10,6 +10,7 @@ import {
 import { type IpAddress, isLoopback, isMulticast, isUnspecified } from "../wire/ip-address.ts";
 import {
   checkIpv4,
+  IPV4_HEADER_LENGTH,
   ipv4HeaderLength,
   ipv4IsFragment,
   ipv4Protocol,
@@ -46,6 +47,8 @@ export function ipInput(
   checksumKnown: boolean,
   segmentSize: number,
 ): void {
+  const { flow, segment } = iface;
+  if (flow.take(sockets, segment, bytes, offset, length, checksumKnown)) return;
   const { stats } = sockets.context;
   if (length === 0 || bytes[offset] >> 4 !== VERSION_4) {
     stats.unknownNetworkProtocol++;
@@ -57,7 +60,7 @@ export function ipInput(
     else stats.ipv4Malformed++;
     return;
   }
-  const { source, destination } = iface.segment;
+  const { source, destination } = segment;
   readIpv4Source(bytes, offset, source);
   readIpv4Destination(bytes, offset, destination);
   let unicast = true;
@@ -135,7 +138,12 @@ function tcpInput(
   }
   seg.segmentSize = segmentSize;
   stats.tcpSegmentsReceived++;
-  if (!sockets.tcpSegmentArrives(seg, bytes, iface)) return;
+  const { payloadLength } = seg;
+  const isAnswered = sockets.tcpSegmentArrives(seg, bytes, iface);
+  if (payloadLength > 0 && seg.headerLength === TCP_HEADER_LENGTH && sockets.lastFound !== null) {
+    iface.flow.learn(bytes, offset - IPV4_HEADER_LENGTH, seg, sockets.lastFound);
+  }
+  if (!isAnswered) return;
   const frame = lendFrame(iface, TCP_HEADER_LENGTH);
   if (frame === null) {
     stats.framesDroppedDeviceFull++;

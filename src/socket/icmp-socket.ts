@@ -32,6 +32,9 @@ const TTL = 18;
 const DUPLICATE = 19;
 const NOTES = 20;
 
+/** Stands for the target of a request that went to many, which nobody answers from. */
+const MANY = 0;
+
 /** A message that was received, as a record to be reused. */
 export class IcmpMessage {
   /** ICMP_ECHO_REPLY, or the type of the error. */
@@ -49,7 +52,7 @@ export class IcmpMessage {
   sentAt = Number.NaN;
   /** When this came from the device, in the time of `poll` (ms). */
   arrivedAt = 0;
-  /** The request had been answered before. Not told of replies to requests that went to a broadcast address. */
+  /** The request had been answered before, by the one it was sent to. Not told of requests that went to many. */
   duplicate = false;
 }
 
@@ -71,7 +74,9 @@ export class IcmpSocket {
   readonly outgoing: PacketRing;
   readonly context: SocketContext;
   private readonly notes: DataView;
+  // What is kept of requests, each at a place that follows from its sequence number and its target, an address word.
   private readonly sequences: Int32Array;
+  private readonly targets: Int32Array;
   private readonly sentAt: Float64Array;
   private readonly answered: Uint8Array;
   private readonly onClose: (socket: IcmpSocket) => void;
@@ -95,6 +100,7 @@ export class IcmpSocket {
     this.outgoing = new PacketRing(buffers.messages, buffers.bytes);
     this.notes = new DataView(this.received.bytes.buffer);
     this.sequences = new Int32Array(buffers.requests).fill(-1);
+    this.targets = new Int32Array(buffers.requests);
     this.sentAt = new Float64Array(buffers.requests);
     this.answered = new Uint8Array(buffers.requests);
   }
@@ -193,11 +199,11 @@ export class IcmpSocket {
     const { received: ring, notes, context } = this;
     const at = ring.push(NOTES + length, target, sequence, source, 0);
     if (at === -1) return false;
-    const slot = sequence % this.sequences.length;
-    const known = this.sequences[slot] === sequence;
-    const duplicate = known && type === ICMP_ECHO_REPLY && this.answered[slot] === 1;
-    if (known && type === ICMP_ECHO_REPLY) this.answered[slot] = 1;
-    notes.setFloat64(at + SENT_AT, known ? this.sentAt[slot] : Number.NaN);
+    const own = this.find(sequence, target.w3);
+    const duplicate = own !== -1 && type === ICMP_ECHO_REPLY && this.answered[own] === 1;
+    if (own !== -1 && type === ICMP_ECHO_REPLY) this.answered[own] = 1;
+    const request = own === -1 ? this.find(sequence, MANY) : own;
+    notes.setFloat64(at + SENT_AT, request === -1 ? Number.NaN : this.sentAt[request]);
     notes.setFloat64(at + ARRIVED_AT, context.now);
     ring.bytes[at + TYPE] = type;
     ring.bytes[at + CODE] = code;
@@ -208,17 +214,40 @@ export class IcmpSocket {
     return true;
   }
 
-  /** The first outgoing request has been handed to the device: called by the stack. */
-  sent(): void {
+  /** Was a request of this sequence number sent to `target` alone, not too many others ago? */
+  hasAsked(sequence: number, target: IpAddress): boolean {
+    return this.find(sequence, target.w3) !== -1;
+  }
+
+  /** The first outgoing request has been handed to the link, for one host or for many: called by the stack. */
+  sent(destination: IpAddress, toMany: boolean): void {
     const sequence = this.outgoing.localPort;
-    const slot = sequence % this.sequences.length;
-    this.sequences[slot] = sequence;
-    this.sentAt[slot] = this.context.now;
-    this.answered[slot] = 0;
+    const target = toMany ? MANY : destination.w3 | 0;
+    const place = this.placeOf(sequence, target);
+    this.sequences[place] = sequence;
+    this.targets[place] = target;
+    this.sentAt[place] = this.context.now;
+    this.answered[place] = 0;
+    this.shift();
+  }
+
+  /** The first outgoing request is not sent after all: called by the stack. */
+  shift(): void {
     this.outgoing.shift();
     if (!this.sendBlocked) return;
     this.sendBlocked = false;
     this.signal(WRITABLE);
+  }
+
+  /** Where the request is kept, or -1. */
+  private find(sequence: number, target: number): number {
+    const place = this.placeOf(sequence, target);
+    return this.sequences[place] === sequence && this.targets[place] === (target | 0) ? place : -1;
+  }
+
+  /** Requests to one target with numbers in a row have places of their own. */
+  private placeOf(sequence: number, target: number): number {
+    return (sequence + (Math.imul(target, 0x9e3779b1) >>> 16)) % this.sequences.length;
   }
 
   private signal(event: number): void {

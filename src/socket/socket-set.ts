@@ -75,6 +75,8 @@ const DEFAULT_UDP_BUFFERS: UdpBuffers = { datagrams: 64, bytes: 64 * 1024 };
 export class SocketSet {
   readonly context: SocketContext;
   private readonly sockets: (Socket | null)[];
+  /** The connection that the last TCP segment was for, or `null`. */
+  lastFound: Tcb | null = null;
   /** Stack of free socket numbers. */
   private readonly free: Int32Array;
   private freeCount: number;
@@ -264,6 +266,7 @@ export class SocketSet {
   tcpSegmentArrives(seg: TcpSegment, bytes: Uint8Array, path: Path): boolean {
     const { context } = this;
     const tcb = this.findTcb(seg.destination, seg.destinationPort, seg.source, seg.sourcePort);
+    this.lastFound = tcb;
     if (tcb !== null && !this.isReopening(tcb, seg)) return segmentArrives(tcb, seg, bytes, context.now);
     const listener = findBound(this.listeners, seg.destination, seg.destinationPort);
     if (listener === null) {

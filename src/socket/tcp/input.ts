@@ -62,7 +62,7 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
  * Header prediction: what nearly every segment of a bulk transfer is, the next text of a peer to whom we send nothing.
  * All the steps of 3.10.7.4 come down to taking the text; each condition here is one that lets a step do nothing.
  */
-function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
+export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
   return (
     seg.seq === tcb.rcvNxt &&
     tcb.state === ESTABLISHED &&
@@ -75,7 +75,8 @@ function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
   );
 }
 
-function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
+/** Takes a segment that is the next text. */
+export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
   tcb.sndWl1 = seg.seq;
   tcb.sndWl2 = seg.ack;
   onHeard(tcb, now);
