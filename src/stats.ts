@@ -1,6 +1,10 @@
 /**
  * What has happened, one counter for each reason to drop a packet and each event worth counting. A counter is a plain
  * property, so that counting costs an addition and a debugger shows them all.
+ *
+ * What a protocol has sent (`udpSent`, `tcpSegmentsSent` and the like) is what it has handed to the link. There it may
+ * have to wait for its neighbour, or is dropped, which the link counts: `neighbourPacketsParked`, `neighbourPacketsDropped`,
+ * `ipv4NoNextHop`.
  */
 export class Stats {
   framesReceived = 0;
@@ -63,12 +67,14 @@ export class Stats {
 
   icmpMalformed = 0;
   icmpEchoRequests = 0;
+  /** Handed to the link. */
   icmpEchoRequestsSent = 0;
   /** A reply for an ICMP socket of ours. */
   icmpEchoReplies = 0;
   /** A reply or an error that found its ICMP socket's queue full. */
   icmpQueueFull = 0;
   icmpErrorsReceived = 0;
+  /** Handed to the link. */
   icmpErrorsSent = 0;
   icmpErrorsRateLimited = 0;
   icmpIgnored = 0;
@@ -76,6 +82,7 @@ export class Stats {
   udpMalformed = 0;
   udpBadChecksum = 0;
   udpReceived = 0;
+  /** Handed to the link. */
   udpSent = 0;
   udpNoPort = 0;
   /** A datagram that found its socket's queue full. */
@@ -86,6 +93,7 @@ export class Stats {
   tcpMalformed = 0;
   tcpBadChecksum = 0;
   tcpSegmentsReceived = 0;
+  /** Handed to the link. */
   tcpSegmentsSent = 0;
   tcpResetsSent = 0;
   tcpResetsReceived = 0;

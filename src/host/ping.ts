@@ -20,7 +20,10 @@ export interface PingerOptions {
   readonly identifier?: number | undefined;
   /** The address of ours that requests come from; that of the interface which leads there unless told. */
   readonly address?: string | undefined;
-  /** Sizes of the queues; 64 messages, 64 KiB and 1,024 requests whose time is remembered, unless told. */
+  /**
+   * Sizes of the queues; 64 messages, 64 KiB and 1,024 requests whose time is remembered, unless told. Answers that find the
+   * queue full are lost and counted as `icmpQueueFull`.
+   */
   readonly buffers?: Partial<IcmpBuffers> | undefined;
   /** Closes the pinger when it aborts. */
   readonly signal?: AbortSignal | undefined;
@@ -85,8 +88,6 @@ interface Send {
 
 const DEFAULT_SIZE = 56;
 const DEFAULT_TIMEOUT_MS = 5_000;
-/** Answers that are kept with the moment of their arrival; what is beyond stays with the socket, and its coarser time. */
-const MOST_KEPT = 1024;
 
 /**
  * Sends echo requests to any number of hosts and receives everything that comes back: replies, repeated and late ones
@@ -108,7 +109,8 @@ export class Pinger implements AsyncDisposable {
   private readonly onClose: (pinger: Pinger) => void;
   private readonly receives = new PendingQueue<null, EchoReply | EchoError>("receive");
   private readonly sends = new PendingQueue<Send, number>("send");
-  private readonly arrived: (EchoReply | EchoError)[] = [];
+  /** When those of the socket's messages that we have been told of had come at the latest, in ms. */
+  private readonly seenAt: number[] = [];
   private readonly message = new IcmpMessage();
   private readonly forgetSignal: () => void;
   private lastSequence = 0;
@@ -164,7 +166,7 @@ export class Pinger implements AsyncDisposable {
     try {
       checkWait(options);
       if (this.isClosed) throw closedError();
-      const answer = this.receives.isEmpty ? (this.arrived.shift() ?? this.take(0)) : null;
+      const answer = this.receives.isEmpty ? this.take() : null;
       return answer === null ? this.receives.wait(null, options) : Promise.resolve(answer);
     } catch (error) {
       return Promise.reject(error);
@@ -189,7 +191,6 @@ export class Pinger implements AsyncDisposable {
     this.forgetSignal();
     this.socket.handler = null;
     this.socket.close();
-    this.arrived.length = 0;
     const error = closedError();
     this.receives.rejectAll(error);
     this.sends.rejectAll(error);
@@ -216,13 +217,11 @@ export class Pinger implements AsyncDisposable {
   private serveReceives(): void {
     // `poll` was told the time before it sent anything, and a device may have the answer to that by now.
     const now = clock();
-    while (this.arrived.length < MOST_KEPT) {
-      const answer = this.take(now);
-      if (answer === null) break;
-      this.arrived.push(answer);
-    }
-    while (this.arrived.length > 0 && !this.receives.isEmpty) {
-      this.receives.resolveFirst(this.arrived.shift() as EchoReply | EchoError);
+    while (this.seenAt.length < this.socket.received.size) this.seenAt.push(now);
+    while (!this.receives.isEmpty) {
+      const answer = this.take();
+      if (answer === null) return;
+      this.receives.resolveFirst(answer);
     }
   }
 
@@ -238,8 +237,8 @@ export class Pinger implements AsyncDisposable {
     }
   }
 
-  /** The socket's oldest message, or `null`; `now` is the time at which it may have come. */
-  private take(now: number): EchoReply | EchoError | null {
+  /** The socket's oldest message, or `null`. */
+  private take(): EchoReply | EchoError | null {
     const { socket, message } = this;
     if (socket.received.size === 0) return null;
     const data = new Uint8Array(socket.nextLength);
@@ -249,7 +248,7 @@ export class Pinger implements AsyncDisposable {
       target: formatAddress(message.target),
       sequence: message.sequence,
       ttl: message.ttl,
-      ms: Math.max(message.arrivedAt, now) - message.sentAt,
+      ms: Math.max(message.arrivedAt, this.seenAt.shift() ?? 0) - message.sentAt,
     };
     if (message.type !== ICMP_ECHO_REPLY)
       return { type: "error", ...answer, error: errorOf(answer, message) };

@@ -7,15 +7,19 @@ import { HARDWARE_STRIDE, INCOMPLETE } from "./neighbours.ts";
 /** What stands where a request asks for a hardware address. */
 const UNKNOWN_HARDWARE = new Uint8Array(6);
 
-/** Asks for the entry's hardware address: everybody where we have none, else the station that had it. */
+/**
+ * Asks for the entry's hardware address: everybody where we have none or doubt it, else the station that had it; a second
+ * after the last time at the earliest.
+ */
 export function sendQuestion(iface: Interface, link: EthernetLink, entry: number): void {
   const { neighbours } = link;
+  if (!neighbours.ask(entry, iface.context.now)) return;
   const address = neighbours.address[entry];
   const source = iface.sourceFor(address);
   if (source === 0) return;
-  const incomplete = neighbours.state[entry] === INCOMPLETE;
-  const to = incomplete ? BROADCAST_HARDWARE : neighbours.hardware;
-  const at = incomplete ? 0 : entry * HARDWARE_STRIDE;
+  const everybody = neighbours.state[entry] === INCOMPLETE || neighbours.doubtful[entry] === 1;
+  const to = everybody ? BROADCAST_HARDWARE : neighbours.hardware;
+  const at = everybody ? 0 : entry * HARDWARE_STRIDE;
   if (sendArp(iface, link, to, at, ARP_REQUEST, source, UNKNOWN_HARDWARE, 0, address)) {
     iface.context.stats.arpQuestionsSent++;
   }

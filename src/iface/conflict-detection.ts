@@ -94,9 +94,18 @@ export class ConflictDetection {
     return true;
   }
 
-  /** The link works again: addresses in use are announced anew (2.3). */
-  announceAgain(now: number): void {
-    if (this.state !== "ready" || this.mode === "off") return;
+  /** The link is down: whatever would be sent now, nobody would hear. */
+  linkDown(): void {
+    this.deadline = NEVER;
+  }
+
+  /** The link works again: addresses that were being probed are from the beginning, those in use announced (2.1, 2.3). */
+  linkUp(now: number): void {
+    if (this.state === "conflict" || this.mode === "off") return;
+    if (this.state === "probing") {
+      this.started = false;
+      this.probes = PROBES;
+    }
     this.announcements = ANNOUNCEMENTS;
     this.deadline = now;
   }

@@ -96,8 +96,10 @@ function echoReply(
 }
 
 /**
- * An error, which quotes a packet of ours. The quotation is what an attacker would have to guess, so all of it must fit
- * (RFC 5927 4).
+ * An error, which quotes a packet of ours. The quotation is what an attacker would have to guess, so as much of it must fit
+ * as we remember (RFC 5927 4): of a segment the connection and a sequence number in flight, of an echo request the
+ * identifier, the sequence number and whom it was for. Of a datagram there is only our address and port, for a socket
+ * does not remember where it has sent to; the error is told, and ends nothing.
  */
 function errorReport(
   iface: Interface,
@@ -166,8 +168,11 @@ function echoError(
   const { stats } = sockets.context;
   if (icmpType(bytes, offset) !== ICMP_ECHO_REQUEST) return;
   const socket = sockets.findIcmp(icmpIdentifier(bytes, offset));
-  if (socket === null) return;
   const sequence = icmpSequence(bytes, offset);
+  if (socket === null || !socket.hasAsked(sequence, iface.outgoing.destination)) {
+    stats.icmpIgnored++;
+    return;
+  }
   const ttl = ipv4Ttl(bytes, packet);
   const { source } = iface.segment;
   if (!socket.deliver(bytes, offset, 0, type, code, sequence, ttl, source, iface.outgoing.destination)) {

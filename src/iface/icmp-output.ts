@@ -1,6 +1,7 @@
 import type { IcmpSocket } from "../socket/icmp-socket.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { ICMP_ECHO_REQUEST, ICMPV4_HEADER_LENGTH, writeIcmpv4 } from "../wire/icmpv4.ts";
+import { isMulticast } from "../wire/ip-address.ts";
 import { IPV4_HEADER_LENGTH, PROTOCOL_ICMP } from "../wire/ipv4.ts";
 import type { Interface } from "./interface.ts";
 import { commitIpv4, lendFrame, payloadOffset } from "./ipv4-output.ts";
@@ -26,7 +27,7 @@ export function sendEchoRequests(iface: Interface, socket: IcmpSocket): number {
     if (IPV4_HEADER_LENGTH + length > iface.mtu) {
       // The MTU has become smaller since.
       stats.packetsTooLarge++;
-      socket.sent();
+      socket.shift();
       continue;
     }
     const frame = lendFrame(iface, length);
@@ -38,7 +39,7 @@ export function sendEchoRequests(iface: Interface, socket: IcmpSocket): number {
     const ttl = ring.remotePort;
     commitIpv4(iface, frame, length, PROTOCOL_ICMP, source, destination, ttl);
     stats.icmpEchoRequestsSent++;
-    socket.sent();
+    socket.sent(destination, iface.isBroadcastAddress(destination) || isMulticast(destination));
     sent++;
   }
   if (ring.size > 0) iface.ready.push(socket.index);

@@ -144,7 +144,8 @@ export class Interface implements Path {
   /**
    * Takes over that the link has come up again, or gone down.
    *
-   * When it is up again, the next poll forgets where neighbours were, so that the next packet to one asks for it, and lets
+   * When it is up again, the next poll doubts where neighbours were: the next packet to one still goes there, and everybody
+   * is asked for it at once, a second after it was asked for before at the earliest (RFC 1122 2.3.2.1). The poll also lets
    * every connection that waits for its retransmission timer, or to probe a closed window, do so at once. Addresses that
    * were still being probed are probed from the beginning (RFC 5227 2.1). Those in use are announced (2.3) and stay in use:
    * 2.1 asks to probe them, too, but connections would have to stand still meanwhile, at every loose contact. Another

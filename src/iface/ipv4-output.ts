@@ -27,7 +27,7 @@ import { linkOutput } from "./link-output.ts";
 /** Puts packets together in the device's frames. */
 
 const DEFAULT_TTL = 64;
-/** RFC 1812 4.3.2.3: as much of the packet as fits without exceeding 576 bytes. */
+/** RFC 1812 4.3.2.3: as much of the packet as fits without exceeding 576 bytes, and here not the MTU either. */
 const LARGEST_ICMP_ERROR = 576;
 
 /**
@@ -145,7 +145,7 @@ export function sendIcmpError(
     stats.icmpErrorsRateLimited++;
     return;
   }
-  const room = LARGEST_ICMP_ERROR - IPV4_HEADER_LENGTH - ICMPV4_HEADER_LENGTH;
+  const room = Math.min(LARGEST_ICMP_ERROR, iface.mtu) - IPV4_HEADER_LENGTH - ICMPV4_HEADER_LENGTH;
   const quoted = Math.min(ipv4TotalLength(bytes, offset), room);
   const length = ICMPV4_HEADER_LENGTH + quoted;
   const frame = lendFrame(iface, length);

@@ -18,8 +18,8 @@ export function seeToLink(iface: Interface, sockets: SocketSet): void {
   if (iface.linkCameUp) {
     iface.linkCameUp = false;
     const { now } = sockets.context;
-    iface.link?.neighbours.makeStale();
-    iface.link?.detection.announceAgain(now);
+    iface.link?.neighbours.doubtAll();
+    iface.link?.detection.linkUp(now);
     sockets.forEachConnection(iface, (tcb) => tryNow(tcb, now));
   }
 }

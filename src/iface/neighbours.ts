@@ -4,6 +4,7 @@ import { DeadlineHeap, NEVER } from "../storage/deadline-heap.ts";
 import { RecencyList } from "../storage/recency-list.ts";
 import { copyHardwareAddress, sameHardwareAddress } from "../wire/ethernet.ts";
 import { ParkedPackets } from "./parked-packets.ts";
+import { QUESTION_INTERVAL_MS, RecentQuestions } from "./recent-questions.ts";
 
 // The states of RFC 4861 7.3.2. STALE is a REACHABLE entry whose time is over, so it needs no number of its own; DELAY
 // waits for hints from the transport, which there are none of here, so a STALE entry in use is probed at once.
@@ -12,13 +13,11 @@ export const FREE = 0;
 export const INCOMPLETE = 1;
 /** Answered. */
 export const REACHABLE = 2;
-/** Asked again, at the address we know, which stays in use meanwhile. */
+/** Asked again, at the address we know unless that is in doubt. It stays in use meanwhile. */
 export const PROBE = 3;
 
 /** RFC 4861 10, REACHABLE_TIME: so long an answer holds. */
 const REACHABLE_MS = 30_000;
-/** RFC 1122 2.3.2.1: at most one question a second to an address. */
-const QUESTION_INTERVAL_MS = 1_000;
 /** RFC 4861 10, MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT. */
 const QUESTIONS = 3;
 
@@ -42,8 +41,10 @@ export const GIVE_UP = 1;
  *
  * - Entries are made only by packets of ours that want to go somewhere, never by what others send.
  * - Only an answer to a question that is out counts; the first one does.
+ * - No address is asked for twice in a second, not even when its entry was forgotten meanwhile.
  * - Whoever claims a known address for another station only makes us ask the station that we know. Should that one not
  *   answer any more, everybody is asked.
+ * - Once the link was down, everybody is asked at once, by the next packet that wants to go there.
  *
  * When it is full, the entry that has not been used for longest goes. Entries without an answer have half of the places
  * at most, so that asking for many addresses that nobody has does not cost those that are in use.
@@ -56,6 +57,8 @@ export class NeighbourCache {
   readonly address: Int32Array;
   /** Until when an answer holds, in ms. */
   readonly reachableUntil: Float64Array;
+  /** The link was down since the answer, and another station may be there now: everybody is asked. */
+  readonly doubtful: Uint8Array;
   /** A SYN of ours has been parked: if there is no answer, connections want to know. */
   readonly connecting: Uint8Array;
   parked: ParkedPackets;
@@ -71,7 +74,7 @@ export class NeighbourCache {
   private readonly mask: number;
   private readonly seed: number;
   private readonly factor: number;
-  private readonly askedAt: Float64Array;
+  private readonly questions: RecentQuestions;
   /** Questions asked without an answer. */
   private readonly asked: Uint8Array;
   private readonly unused: Int32Array;
@@ -93,8 +96,9 @@ export class NeighbourCache {
     this.state = new Uint8Array(capacity);
     this.address = new Int32Array(capacity);
     this.reachableUntil = new Float64Array(capacity);
+    this.doubtful = new Uint8Array(capacity);
     this.connecting = new Uint8Array(capacity);
-    this.askedAt = new Float64Array(capacity);
+    this.questions = new RecentQuestions(random);
     this.asked = new Uint8Array(capacity);
     this.unused = new Int32Array(capacity);
     for (let i = 0; i < capacity; i++) this.unused[i] = capacity - 1 - i;
@@ -131,6 +135,7 @@ export class NeighbourCache {
     this.size++;
     this.slots[this.locate(address)] = entry + 1;
     this.address[entry] = address;
+    this.connecting[entry] = 0;
     this.start(entry, INCOMPLETE, now);
     this.incomplete.use(entry);
     return entry;
@@ -141,29 +146,46 @@ export class NeighbourCache {
     return this.state[entry] === REACHABLE && now >= this.reachableUntil[entry];
   }
 
-  /** May a question be asked that nothing but a claim of somebody's gives a reason for? */
+  /**
+   * May a question be asked that nothing but a claim of somebody's gives a reason for? Not to everybody, as whoever claims
+   * could be the first to answer.
+   */
   mayAsk(entry: number, now: number): boolean {
-    return this.state[entry] === REACHABLE && now - this.askedAt[entry] >= QUESTION_INTERVAL_MS;
+    if (this.state[entry] !== REACHABLE || this.doubtful[entry] === 1) return false;
+    return now >= this.questions.mayAskFrom(this.address[entry], now);
   }
 
-  /** A question is to be asked at the address that we know. */
+  /** A question is to be asked about a station that we know. */
   startProbe(entry: number, now: number): void {
     this.start(entry, PROBE, now);
   }
 
+  /** May the question that is to be asked go out now? It counts as asked then; else it is due again when it may. */
+  ask(entry: number, now: number): boolean {
+    const address = this.address[entry];
+    const from = this.questions.mayAskFrom(address, now);
+    const goesOut = now >= from && this.questions.note(address, now);
+    if (goesOut) this.asked[entry]++;
+    this.deadlines.set(entry, now < from ? from : now + QUESTION_INTERVAL_MS);
+    return goesOut;
+  }
+
   /**
    * An answer from the station at `bytes[offset ..]`. Returns whether it was asked for, and so holds from now on. A PROBE
-   * goes to one station, so nobody else can answer it.
+   * of a station that is not doubtful goes to it alone, so nobody else can answer it.
    */
   answer(entry: number, bytes: Uint8Array, offset: number, now: number): boolean {
     const at = entry * HARDWARE_STRIDE;
-    if (this.state[entry] === INCOMPLETE) {
+    const state = this.state[entry];
+    if ((state !== INCOMPLETE && state !== PROBE) || this.asked[entry] === 0) return false;
+    if (state === INCOMPLETE || this.doubtful[entry] === 1) {
       copyHardwareAddress(bytes, offset, this.hardware, at);
-      this.incomplete.remove(entry);
-      this.complete.use(entry);
-    } else if (this.state[entry] !== PROBE || !sameHardwareAddress(this.hardware, at, bytes, offset)) {
+      this.doubtful[entry] = 0;
+    } else if (!sameHardwareAddress(this.hardware, at, bytes, offset)) {
       return false;
     }
+    this.incomplete.remove(entry);
+    this.complete.use(entry);
     this.version = (this.version + 1) | 0;
     this.state[entry] = REACHABLE;
     this.connecting[entry] = 0;
@@ -179,7 +201,7 @@ export class NeighbourCache {
 
   /**
    * What is next for an entry that is due: `ASK`, as its state then says, or `GIVE_UP`. The station that we knew is asked
-   * three times, then everybody is, three times.
+   * three times, then everybody is, three times, and nothing is sent to it any more.
    */
   runTimer(entry: number, now: number): typeof ASK | typeof GIVE_UP {
     if (this.asked[entry] >= QUESTIONS) {
@@ -189,9 +211,7 @@ export class NeighbourCache {
       this.boundIncomplete();
       this.incomplete.use(entry);
       this.start(entry, INCOMPLETE, now);
-      return ASK;
     }
-    this.question(entry, now);
     return ASK;
   }
 
@@ -208,10 +228,23 @@ export class NeighbourCache {
     this.stats.neighbourPacketsDropped += this.parked.drop(entry);
   }
 
-  /** Every answer is old from now on: the link was down, and who knows what has been plugged in since. */
-  makeStale(): void {
+  /**
+   * The link was down, and who knows what has been plugged in since. What has been answered stays in use, for most often it
+   * holds, and everybody is asked with the next packet. Of the questions that have not been answered all but one may have
+   * gone nowhere, and are asked again.
+   */
+  doubtAll(): void {
     this.version = (this.version + 1) | 0;
-    this.reachableUntil.fill(0);
+    for (let entry = 0; entry < this.capacity; entry++) {
+      if (this.state[entry] === INCOMPLETE) {
+        this.asked[entry] = Math.min(this.asked[entry], 1);
+      } else if (this.state[entry] !== FREE) {
+        this.state[entry] = REACHABLE;
+        this.reachableUntil[entry] = -Infinity;
+        this.doubtful[entry] = 1;
+        this.deadlines.set(entry, NEVER);
+      }
+    }
   }
 
   /** Forgets what is parked, and makes room for packets of another size. */
@@ -224,14 +257,7 @@ export class NeighbourCache {
     this.version = (this.version + 1) | 0;
     this.state[entry] = state;
     this.asked[entry] = 0;
-    this.connecting[entry] = 0;
-    this.question(entry, now);
-  }
-
-  private question(entry: number, now: number): void {
-    this.asked[entry]++;
-    this.askedAt[entry] = now;
-    this.deadlines.set(entry, now + QUESTION_INTERVAL_MS);
+    this.deadlines.set(entry, now);
   }
 
   private makeRoom(): void {

@@ -2,8 +2,8 @@
  * Memory for frames whose checksums are summed sixteen bytes at a time: that of a WebAssembly instance, the only way to
  * the processor's vector instructions. JavaScript and system calls use it as any other array.
  *
- * The module is one function, written here instruction by instruction. Where there is no WebAssembly, or none with
- * vectors, the memory is ordinary, and the sums are right all the same.
+ * The module is one function, written here instruction by instruction. Where there is no WebAssembly, none with vectors,
+ * or no more memory for it, the memory is ordinary, and the sums are right all the same.
  */
 
 /** Adds the native 16-bit words in `[at, end)`; a multiple of 16 bytes, 65,536 at most. The result is not folded. */
@@ -103,7 +103,10 @@ const sums = new WeakMap<ArrayBufferLike, VectorSum>();
  * before it makes one more, 50 ms and longer each time in a program that has a few hundred hosts in memory.
  */
 const SLAB = 16 * 1024 * 1024;
-/** What is larger has memory of its own: it would leave much of a slab unused. */
+/**
+ * What is larger has memory, and an instance, of its own: it would leave much of a slab unused. These are the queues of
+ * memory pairs with offload, 17 MB each way, of which there are few: a hundred pairs take 0.15 s to make.
+ */
 const LARGEST_SHARE = SLAB / 4;
 /** Two devices never share a cache line. */
 const ALIGNMENT = 64;
@@ -111,12 +114,22 @@ const ALIGNMENT = 64;
 let slab: ArrayBuffer | null = null;
 let used = 0;
 
-function reserve(compiledModule: WebAssembly.Module, size: number): ArrayBuffer {
+/** Memory of an instance, or `null` where the engine has none left. */
+function reserve(compiledModule: WebAssembly.Module, size: number): ArrayBuffer | null {
   const pages = Math.max(Math.ceil(size / PAGE), 1);
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const { s } = new WebAssembly.Instance(compiledModule, { m: { m: memory } }).exports;
-  sums.set(memory.buffer, s as VectorSum);
-  return memory.buffer as ArrayBuffer;
+  try {
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const { s } = new WebAssembly.Instance(compiledModule, { m: { m: memory } }).exports;
+    sums.set(memory.buffer, s as VectorSum);
+    return memory.buffer as ArrayBuffer;
+  } catch {
+    return null;
+  }
+}
+
+/** Not small ones: their bytes might move. */
+function ordinaryMemory(size: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(Math.max(size, 4_096)), 0, size);
 }
 
 /**
@@ -131,12 +144,16 @@ function reserve(compiledModule: WebAssembly.Module, size: number): ArrayBuffer 
  */
 export function frameMemory(size: number): Uint8Array<ArrayBuffer> {
   const compiledModule = module();
-  if (compiledModule === null) return new Uint8Array(new ArrayBuffer(Math.max(size, 4_096)), 0, size);
-  if (size > LARGEST_SHARE) return new Uint8Array(reserve(compiledModule, size), 0, size);
+  if (compiledModule === null) return ordinaryMemory(size);
+  if (size > LARGEST_SHARE) {
+    const own = reserve(compiledModule, size);
+    return own === null ? ordinaryMemory(size) : new Uint8Array(own, 0, size);
+  }
   if (slab === null || used + size > SLAB) {
     slab = reserve(compiledModule, SLAB);
     used = 0;
   }
+  if (slab === null) return ordinaryMemory(size);
   const bytes = new Uint8Array(slab, used, size);
   used += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
   return bytes;

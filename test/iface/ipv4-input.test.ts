@@ -209,6 +209,19 @@ describe("UDP (RFC 768, RFC 1122 4.1.3)", () => {
     expect(device.take()).toHaveLength(1);
   });
 
+  test.each([68, 400])("nor more than fits the MTU of %d", (mtu) => {
+    const { device, stack, stats } = setUp(mtu);
+    // A neighbour whose MTU is larger.
+    device.inject(udpPacket(TO_US, 4000, 9, new Uint8Array(600)), ipv4Packet(TO_US, 99, new Uint8Array(600)));
+    while (stack.poll(0));
+    const sent = device.take();
+    expect(sent.map((packet) => packet.length)).toEqual([mtu, mtu]);
+    expect(lines(sent.slice(0, 1))).toEqual([
+      `IP ${US} > ${PEER}: ICMP ${US} udp port 9 unreachable, length ${mtu - 20}`,
+    ]);
+    expect(stats.icmpErrorsSent).toBe(2);
+  });
+
   test("a bad checksum is dropped, none at all is taken, a length beyond the packet is malformed", () => {
     const { stack, answers, stats } = setUp();
     const socket = stack.sockets.bindUdp({ port: 53 });

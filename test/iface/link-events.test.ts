@@ -6,6 +6,7 @@ import { ALL, arp, EthernetHost, frameOf, NONE, OUR_IP, OUR_MAC, question } from
 
 const PEER_IP = "10.0.0.2";
 const PEER_MAC = "02:00:00:00:00:02";
+const NEW_MAC = "02:00:00:00:00:22";
 const ENDS = { from: PEER_IP, to: OUR_IP };
 const FIELDS = { sourcePort: 80, destinationPort: 5000, window: 60_000 };
 
@@ -24,6 +25,11 @@ function connectedHost(mtu = 1_500): { host: EthernetHost; socket: TcpSocket; se
 function receive(host: EthernetHost, fields: object): void {
   host.receive(frameOf(tcpPacket(ENDS, { ...FIELDS, ...fields }), { from: PEER_MAC }));
 }
+
+const reply = (fromMac: string) => arp({ op: "reply", from: PEER_IP, fromMac, to: OUR_IP, toMac: OUR_MAC });
+
+const datagramTo = (station: string) =>
+  expect.stringMatching(new RegExp(`^${OUR_MAC} > ${station}: IP .*UDP`));
 
 /** Bytes of text of each segment that has been sent. */
 const texts = (host: EthernetHost) =>
@@ -90,13 +96,18 @@ describe("setMtu", () => {
   });
 
   test("an MTU that IPv4 can't have is refused", () => {
-    expect(() => new EthernetHost().iface.setMtu(67)).toThrow("too small");
-    expect(() => new EthernetHost().iface.setMtu(Number.NaN)).toThrow("too small");
+    const { iface } = new EthernetHost();
+    for (const mtu of [67, 65_536, 1_400.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+      expect(() => iface.setMtu(mtu)).toThrow("must be a whole number of bytes from 68 to 65535");
+    }
+    expect(iface.mtu).toBe(1_500);
+    for (const mtu of [68, 65_535]) iface.setMtu(mtu);
+    expect(iface.mtu).toBe(65_535);
   });
 });
 
 describe("setLink", () => {
-  test("up again: the addresses are announced, and neighbours are asked before they are trusted for long", () => {
+  test("up again: the addresses are announced, and everybody is asked where neighbours are", () => {
     const host = new EthernetHost({ conflictDetection: "fast" });
     host.pass(10_000);
     host.learn(PEER_IP, PEER_MAC);
@@ -111,7 +122,125 @@ describe("setLink", () => {
     ]);
     host.stack.sockets.bindUdp().send(new Uint8Array(1), parseAddress(PEER_IP), 9);
     host.poll();
-    expect(host.sent()[1]).toBe(question(PEER_IP, { to: PEER_MAC }));
+    // Most often it is where it was.
+    expect(host.sent()).toEqual([datagramTo(PEER_MAC), question(PEER_IP)]);
+    // Whoever was plugged in meanwhile.
+    host.receive(reply(NEW_MAC));
+    host.stack.sockets.bindUdp().send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    host.poll();
+    expect(host.sent()).toEqual([datagramTo(NEW_MAC)]);
+    // From here on it is a neighbour like any other.
+    host.pass(1_000);
+    host.receive(reply(PEER_MAC));
+    expect(host.sent()).toEqual([question(PEER_IP, { to: NEW_MAC })]);
+  });
+
+  test("up again: nobody is believed before everybody is asked", () => {
+    const host = new EthernetHost();
+    host.learn(PEER_IP, PEER_MAC);
+    host.pass(1_000);
+    host.iface.setLink(true);
+    host.receive(
+      reply(NEW_MAC),
+      reply(NEW_MAC),
+      arp({ op: "request", from: PEER_IP, fromMac: NEW_MAC, to: PEER_IP }),
+      arp({ op: "request", from: PEER_IP, fromMac: NEW_MAC, to: OUR_IP }),
+    );
+    expect(host.stack.stats.arpAnswers).toBe(1);
+    expect(host.sent().filter((line) => line === question(PEER_IP))).toEqual([]);
+    const socket = host.stack.sockets.bindUdp();
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    host.poll();
+    expect(host.sent()).toEqual([datagramTo(PEER_MAC), question(PEER_IP)]);
+    host.receive(reply(PEER_MAC), reply(NEW_MAC));
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    host.poll();
+    expect(host.sent()).toEqual([datagramTo(PEER_MAC)]);
+  });
+
+  test("up again within a second of a question: the next one waits, and nobody is believed before", () => {
+    const host = new EthernetHost();
+    host.learn(PEER_IP, PEER_MAC);
+    host.pass(400);
+    host.iface.setLink(true);
+    const socket = host.stack.sockets.bindUdp();
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    host.receive(reply(NEW_MAC));
+    expect(host.pass(700)).toEqual([
+      { at: 0, frame: datagramTo(PEER_MAC) },
+      { at: 600, frame: question(PEER_IP) },
+    ]);
+    host.receive(reply(NEW_MAC));
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    host.poll();
+    expect(host.sent()).toEqual([datagramTo(NEW_MAC)]);
+  });
+
+  test("up again while a station was being asked: that is over, and the next packet asks everybody", () => {
+    const host = new EthernetHost();
+    host.learn(PEER_IP, PEER_MAC);
+    host.pass(30_000);
+    const socket = host.stack.sockets.bindUdp();
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    host.poll();
+    expect(host.sent()).toEqual([datagramTo(PEER_MAC), question(PEER_IP, { to: PEER_MAC })]);
+    host.iface.setLink(true);
+    expect(host.pass(5_000)).toEqual([]);
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    host.poll();
+    expect(host.sent()).toEqual([datagramTo(PEER_MAC), question(PEER_IP)]);
+  });
+
+  test("up again, and nobody answers: after three questions packets wait, after three more they are given up", () => {
+    const host = new EthernetHost();
+    host.learn(PEER_IP, PEER_MAC);
+    host.pass(2_000);
+    host.iface.setLink(true);
+    const socket = host.stack.sockets.bindUdp();
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    expect(host.pass(3_500).map(({ at, frame }) => [at, frame === question(PEER_IP)])).toEqual([
+      [0, false],
+      [0, true],
+      [1_000, true],
+      [2_000, true],
+      [3_000, true],
+    ]);
+    socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+    expect(host.pass(2_500).map(({ at }) => at)).toEqual([500, 1_500]);
+    expect(host.stack.stats.neighboursUnreachable).toBe(1);
+  });
+
+  test("up again and again: no address is asked for twice in a second", () => {
+    const host = new EthernetHost();
+    const socket = host.stack.sockets.bindUdp();
+    const asked: number[] = [];
+    for (let ms = 0; ms < 2_900; ms += 100) {
+      host.iface.setLink(ms % 200 === 0);
+      socket.send(new Uint8Array(1), parseAddress(PEER_IP), 9);
+      for (const { at, frame } of host.pass(100)) {
+        if (frame === question(PEER_IP)) asked.push(ms + at);
+      }
+      if (ms === 1_000 || ms === 1_500) host.receive(reply(PEER_MAC));
+    }
+    expect(asked).toEqual([0, 1_000, 2_000]);
+    // The second reply answers nothing: the question was answered by the first.
+    expect(host.stack.stats.arpAnswers).toBe(1);
+  });
+
+  test("up again: who is asked for has three more questions", () => {
+    const host = new EthernetHost();
+    host.iface.setLink(false);
+    const socket = host.stack.sockets.connect({ address: PEER_IP, port: 80 });
+    host.pass(2_500);
+    host.iface.setLink(true);
+    // The last one, half a second ago, is counted; two follow.
+    expect(host.pass(2_400).map(({ at, frame }) => [at, frame === question(PEER_IP)])).toEqual([
+      [500, true],
+      [1_500, true],
+    ]);
+    expect(socket.error).toBeNull();
+    host.pass(100);
+    expect(socket.error?.code).toBe("EHOSTUNREACH");
   });
 
   test("up again: what waits for its timer is sent at once, and the timer starts from where it was", () => {
@@ -124,9 +253,43 @@ describe("setLink", () => {
     host.iface.setLink(true);
     host.poll();
     expect(texts(host)).toEqual([100]);
-    host.receive(arp({ op: "reply", from: PEER_IP, fromMac: PEER_MAC, to: OUR_IP, toMac: OUR_MAC }));
+    host.receive(reply(NEW_MAC));
     expect(socket.info().rtoMs).toBe(400);
     expect(host.pass(3_000).map(({ at }) => at)).toEqual([400, 1_200, 2_800]);
+  });
+
+  test("probing waits while the link is down, and starts from the beginning when it is up", () => {
+    for (const ms of [0, 5, 60, 150]) {
+      const host = new EthernetHost({ conflictDetection: "fast" });
+      host.pass(ms);
+      host.iface.setLink(false);
+      expect(host.pass(60_000)).toEqual([]);
+      expect(host.iface.state).toBe("probing");
+      host.iface.setLink(true);
+      const sent = host.pass(300);
+      expect(sent.map(({ frame }) => frame.includes("request 0.0.0.0"))).toEqual([true, true, true, false]);
+      expect(sent[3].frame).toContain(`arp request ${OUR_IP}`);
+      expect(sent[3].at).toBeWithin(160, 235);
+      expect(host.iface.state).toBe("ready");
+    }
+  });
+
+  test("an announcement that is due while the link is down is sent when it is up", () => {
+    const host = new EthernetHost({ conflictDetection: "fast" });
+    host.pass(500);
+    host.iface.setLink(false);
+    expect(host.pass(10_000)).toEqual([]);
+    host.iface.setLink(true);
+    expect(host.pass(10_000).map(({ at }) => at)).toEqual([0, 2_000]);
+  });
+
+  test("off: nothing is probed, nothing announced", () => {
+    const host = new EthernetHost();
+    for (const up of [true, false, true]) {
+      host.iface.setLink(up);
+      expect(host.pass(10_000)).toEqual([]);
+    }
+    expect(host.iface.state).toBe("ready");
   });
 
   test("a conflict is not undone by it", () => {

@@ -326,23 +326,26 @@ describe("10,000 hosts", () => {
   test("whose ARP noise we hear leave memory flat, and what we know alone", () => {
     const host = new EthernetHost({ addresses: [`${OUR_IP}/16`] });
     host.learn(PEER_IP, PEER_MAC);
-    const noise = Array.from({ length: 10_000 }, (_, i) => [
-      arp({ op: "request", from: ip(i), fromMac: station(i), to: ip(i + 1) }),
-      arp({ op: "request", from: ip(i), fromMac: station(i), to: ip(i) }),
-      arp({ op: "reply", from: ip(i), fromMac: station(i), to: OUR_IP, toMac: OUR_MAC }),
-    ]);
-    const round = () => {
-      for (const frames of noise) host.receive(...frames);
+    // Other hosts each time: who remembers hosts remembers more and more of them.
+    const round = (first: number) => {
+      for (let i = first; i < first + 10_000; i++) {
+        host.receive(
+          arp({ op: "request", from: ip(i), fromMac: station(i), to: ip(i + 1) }),
+          arp({ op: "request", from: ip(i), fromMac: station(i), to: ip(i) }),
+          arp({ op: "reply", from: ip(i), fromMac: station(i), to: OUR_IP, toMac: OUR_MAC }),
+        );
+      }
+      Bun.gc(true);
+      const { heapUsed, arrayBuffers } = process.memoryUsage();
+      return heapUsed + arrayBuffers;
     };
-    round();
-    Bun.gc(true);
-    const before = process.memoryUsage().heapUsed;
-    round();
-    Bun.gc(true);
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(300_000);
+    const before = round(0);
+    round(10_000);
+    round(20_000);
+    expect(round(30_000) - before).toBeLessThan(300_000);
     expect(host.iface.link?.neighbours.size).toBe(1);
-    expect(host.stack.stats.arpNotForUs).toBe(40_000);
-    expect(host.stack.stats.arpUnsolicited).toBe(20_000);
+    expect(host.stack.stats.arpNotForUs).toBe(80_000);
+    expect(host.stack.stats.arpUnsolicited).toBe(40_000);
     expect(host.sent()).toEqual([]);
     send(host);
     expect(stations(host)).toEqual([PEER_MAC]);
@@ -386,9 +389,80 @@ describe("10,000 hosts", () => {
     host.device.take();
     send(host, ip(0));
     expect(stations(host)).toEqual([station(0)]);
+    host.pass(1_000);
     send(host, ip(1));
     expect(host.sent()).toEqual([question(ip(1))]);
     expect(host.iface.link?.neighbours.size).toBe(8);
+  });
+
+  /** Pings us from so many addresses in turn, a thousand packets a second; the times at which each was asked for. */
+  function rotate(host: EthernetHost, addresses: number, packets: number, answered: boolean) {
+    const asked = new Map<string, number[]>();
+    for (let i = 0; i < packets; i++) {
+      const who = i % addresses;
+      const packet = icmpPacket({ from: ip(who), to: OUR_IP }, 8, 0, 1);
+      host.receive(frameOf(packet, { from: station(who) }));
+      for (const line of host.sent()) {
+        const to = /arp request .* to (\S+)/.exec(line)?.[1];
+        if (to !== undefined) asked.set(to, [...(asked.get(to) ?? []), host.now]);
+      }
+      if (answered) host.receive(answer(station(who), ip(who)));
+      host.sent();
+      host.now++;
+    }
+    return asked;
+  }
+
+  const gaps = (times: readonly number[]) => times.slice(1).map((time, i) => time - times[i]);
+
+  test.each([
+    ["answer nothing", 64, false],
+    ["answer all", 64, true],
+    ["answer nothing, and are more than half the places", 513, false],
+  ])(
+    "who %s, and are forgotten for each other in turn: still one question a second to each",
+    (_, count, answered) => {
+      const host = new EthernetHost({
+        addresses: [`${OUR_IP}/16`],
+        maxNeighbours: count === 513 ? 1_024 : 32,
+      });
+      const asked = rotate(host, count, 4_000, answered);
+      expect(asked.size).toBe(count);
+      expect(host.stack.stats.neighboursEvicted).toBeGreaterThan(1_000);
+      for (const times of asked.values()) {
+        expect(times.length).toBeGreaterThan(2);
+        expect(Math.min(...gaps(times))).toBeGreaterThanOrEqual(1_000);
+      }
+      // Whoever was not among them is asked for at once.
+      send(host, PEER_IP);
+      expect(host.sent()).toContain(question(PEER_IP));
+    },
+  );
+
+  test("more than can be remembered in a second: some are asked for later, none twice, and none believed unasked", () => {
+    const host = new EthernetHost({ addresses: [`${OUR_IP}/16`], maxNeighbours: 32_768 });
+    const socket = host.stack.sockets.bindUdp();
+    const sendToAll = () => {
+      for (let i = 0; i < 10_000; i++) {
+        socket.send(new Uint8Array(0), parseAddress(ip(i)), 9);
+        host.poll();
+      }
+    };
+    const addressesAsked = () => host.sent().map((line) => /to (\S+) /.exec(line)?.[1]);
+    sendToAll();
+    const first = addressesAsked();
+    expect(first.length).toBeWithin(2_048, 4_097);
+    expect(new Set(first).size).toBe(first.length);
+    sendToAll();
+    expect(addressesAsked()).toEqual([]);
+    const unasked = Array.from({ length: 10_000 }, (_, i) => i).find((i) => !first.includes(ip(i)));
+    host.receive(answer(OTHER_MAC, ip(unasked as number)));
+    expect(host.stack.stats.arpAnswers).toBe(0);
+    host.now += 1_000;
+    host.poll();
+    const second = addressesAsked();
+    expect(second.length).toBeWithin(2_048, 4_097);
+    expect(host.stack.stats.neighboursUnreachable).toBe(0);
   });
 
   test("addresses with the same end are told apart", () => {
@@ -502,7 +576,8 @@ describe("NeighbourCache", () => {
       const entry = cache.find(address);
       expect(entry === -1 ? undefined : cache.address[entry]).toBe(known.has(address) ? address : undefined);
       if (entry === -1 && cache.size < 50 && cache.incompleteCount < 25) {
-        const added = cache.add(address, 0);
+        const added = cache.add(address, i * 1_000);
+        cache.ask(added, i * 1_000);
         known.set(address, added);
         if (random.next() & 1) cache.answer(added, new Uint8Array(6), 0, 0);
       } else if (entry !== -1 && random.next() & 1) {
@@ -519,6 +594,7 @@ describe("NeighbourCache", () => {
   test("an entry of its own for the only place there is", () => {
     const cache = new NeighbourCache(1, 100, seededRandom(1), new Stats());
     const first = cache.add(1, 0);
+    expect(cache.ask(first, 0)).toBe(true);
     expect(cache.state[first]).toBe(INCOMPLETE);
     cache.answer(first, Uint8Array.of(2, 0, 0, 0, 0, 2), 0, 0);
     expect(cache.state[first]).toBe(REACHABLE);

@@ -121,6 +121,44 @@ describe("replies", () => {
     expect(message.sentAt).toBeNaN();
   });
 
+  test("of hosts that were sent the same sequence number are told apart", () => {
+    const { device, stack, socket, receives, message } = setUp();
+    const hosts = Array.from({ length: 20 }, (_, i) => `192.168.69.${100 + i}`);
+    const from = (host: string) => icmpPacket({ from: host, to: US }, 0, 0, (7 << 16) | 3, DATA);
+    for (const [i, host] of hosts.entries()) {
+      socket.send(DATA, parseAddress(host), 3);
+      stack.poll(10 + i);
+    }
+    expect(device.take()).toHaveLength(20);
+    for (const duplicate of [false, true]) {
+      for (const [i, host] of hosts.entries()) {
+        receives(50, from(host));
+        expect(message).toMatchObject({ sentAt: 10 + i, duplicate });
+      }
+    }
+    const one = setUp({ identifier: 7, buffers: { requests: 1 } });
+    one.sends(3, 10);
+    one.receives(50, from(hosts[1]));
+    expect(one.message.sentAt).toBeNaN();
+    // Who was asked nothing answers nothing.
+    receives(50, from("192.168.69.99"));
+    expect(message).toMatchObject({ sentAt: Number.NaN, duplicate: false });
+  });
+
+  test.each(["192.168.69.255", "255.255.255.255"])(
+    "to a request to %s come from many, each for once",
+    (to) => {
+      const { device, stack, socket, receives, message } = setUp();
+      socket.send(DATA, parseAddress(to), 3);
+      stack.poll(10);
+      expect(device.take()).toHaveLength(1);
+      for (const host of [100, 101, 102, 100]) {
+        receives(15, icmpPacket({ from: `192.168.69.${host}`, to: US }, 0, 0, (7 << 16) | 3, DATA));
+        expect(message).toMatchObject({ sentAt: 10, duplicate: false });
+      }
+    },
+  );
+
   test("of another identifier, garbled, or sent to many are not for the socket", () => {
     const { receives, stats } = setUp();
     const garbled = reply(1);
@@ -163,7 +201,7 @@ describe("errors that quote a request", () => {
   });
 
   test("and quote it wrongly are for nobody", () => {
-    const { sends, receives } = setUp();
+    const { sends, receives, stats } = setUp();
     const request = sends(3);
     const quoting = (change: (quoted: Uint8Array) => Uint8Array) =>
       icmpPacket({ from: ROUTER, to: US }, 11, 0, 0, change(request.slice()));
@@ -179,6 +217,10 @@ describe("errors that quote a request", () => {
     ).toBe(null);
     expect(receives(1, quoting(set(20, 0)))).toBe(null);
     expect(receives(1, quoting(set(25, 8)))).toBe(null);
+    // A sequence number that was not sent, another host's address: an attacker who guesses.
+    expect(receives(1, quoting(set(27, 4)))).toBe(null);
+    expect(receives(1, quoting(set(19, 101)))).toBe(null);
+    expect(stats.icmpIgnored).toBe(3);
     expect(receives(1, quoting(set(15, 9)))).toBe(null);
     expect(receives(1, quoting(set(0, 0x4f)))).toBe(null);
     expect(receives(1, quoting(set(0, 0x65)))).toBe(null);

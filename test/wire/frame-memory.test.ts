@@ -70,6 +70,28 @@ describe("frameMemory", () => {
     }
   });
 
+  test("where the engine has no more memory or instances, it is ordinary", async () => {
+    for (const what of ["Memory", "Instance"]) {
+      const script = `
+        import { frameMemory, vectorSumOf } from ${JSON.stringify(join(import.meta.dir, "../../src/wire/frame-memory.ts"))};
+        const vectors = (size) => {
+          const bytes = frameMemory(size);
+          if (bytes.length !== size || bytes.at(-1) !== 0) throw new Error("not what was asked for");
+          return vectorSumOf(bytes.buffer) !== null;
+        };
+        const log = [vectors(100)];
+        const { ${what} } = WebAssembly;
+        WebAssembly.${what} = class { constructor() { throw new RangeError("Out of memory"); } };
+        // A share of the slab, its own, and when the slab is used up.
+        log.push(vectors(100), vectors(5_000_000), ...Array.from({ length: 5 }, () => vectors(4_000_000)));
+        WebAssembly.${what} = ${what};
+        log.push(vectors(4_000_000));
+        console.log(log.map(Number).join(""));`;
+      const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
+      expect(await new Response(child.stdout).text()).toBe("110111101\n");
+    }
+  });
+
   test("without WebAssembly the memory is ordinary, and the sums are the same", async () => {
     const script = `
       import { fold, sum } from ${JSON.stringify(join(import.meta.dir, "../../src/wire/checksum.ts"))};
