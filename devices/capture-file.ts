@@ -69,6 +69,9 @@ class CaptureFile implements CaptureSink {
 
   begin(source: CaptureInterface): number {
     const { interfaces, out } = this;
+    if (this.closed) {
+      throw new StackError("EINVAL", `The capture file ${this.path} is closed: make another one.`);
+    }
     const isFirst = interfaces.length === 0;
     if (!isFirst) this.format.writeInterface(out, interfaces, source);
     interfaces.push(source);
@@ -86,8 +89,8 @@ class CaptureFile implements CaptureSink {
   }
 
   record(frame: CapturedFrame): void {
-    if (this.closed) return;
     if (this.failed !== null) throw this.failed;
+    if (this.closed) return;
     const { time } = frame;
     if (this.isFull(frame)) this.rotate();
     // A program that polls in a loop of its own never lets the timer run.

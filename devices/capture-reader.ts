@@ -23,10 +23,8 @@ const OBSOLETE_PACKET = 2;
 const SIMPLE_PACKET = 3;
 const IF_TSOFFSET = 14;
 
-/** Directions of a packet; 0 where the capture doesn't tell. */
-export const UNKNOWN_DIRECTION = 0;
-export const INBOUND = 1;
-export const OUTBOUND = 2;
+/** The direction of a packet of which the capture doesn't tell it. */
+const UNKNOWN_DIRECTION = 0;
 
 interface Interface {
   readonly linkType: number;
@@ -53,7 +51,7 @@ export class CaptureReader {
   time = 0;
   /** `LINKTYPE_RAW`, ... */
   linkType = 0;
-  /** `INBOUND`, `OUTBOUND` or `UNKNOWN_DIRECTION`, as seen from who captured. */
+  /** `INBOUND` or `OUTBOUND`, as seen from who captured; 0 where the capture doesn't tell. */
   direction = UNKNOWN_DIRECTION;
   /** Packets found so far. */
   packets = 0;

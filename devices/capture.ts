@@ -40,7 +40,10 @@ export class CapturedFrame {
   sent = false;
 }
 
-/** Where captured frames go. One sink may serve several devices; each calls `begin` first and `end` last. */
+/**
+ * Where captured frames go. One sink may serve several devices; each calls `begin` first, and `end` last or when `record`
+ * has thrown.
+ */
 export interface CaptureSink {
   /** A device starts to record. Returns the number that its frames will have. */
   begin(source: CaptureInterface): number;
@@ -122,6 +125,7 @@ class Recorder implements Observer {
       else sink.record(captured);
     } catch (error) {
       this.sink = null;
+      giveUp(sink);
       this.report(error);
     }
   }
@@ -149,7 +153,17 @@ class Recorder implements Observer {
   }
 }
 
-function setTime(captured: CapturedFrame, time: number): void {
+/** So that a sink that has failed gives back what it has open. */
+function giveUp(sink: CaptureSink): void {
+  try {
+    sink.end();
+  } catch {
+    // Why it failed is known.
+  }
+}
+
+/** Sets the record's time, in milliseconds since 1970, in all its forms. */
+export function setTime(captured: CapturedFrame, time: number): void {
   let seconds = Math.floor(time / 1000);
   let nanoseconds = Math.round((time - seconds * 1000) * 1e6);
   if (nanoseconds >= 1e9) {

@@ -201,6 +201,12 @@ export function checkMiddleware(section: Section): void {
   if (given["reorder-ms"] !== undefined && given["reorder-distance"] !== undefined) {
     refuse(given["reorder-ms"].where, "stands beside reorder-distance: a frame is late by one or the other.");
   }
+  if (given["link-destination"] !== undefined && given["link-source"] === undefined) {
+    refuse(
+      given["link-destination"].where,
+      "says where frames go, and not where from: give link-source, too.",
+    );
+  }
   checkRate(section);
   checkProbabilities(section);
 }

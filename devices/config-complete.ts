@@ -4,7 +4,7 @@ import type { Medium } from "../src/device.ts";
 import { StackError } from "../src/errors.ts";
 import { cidrContains, parseCidr } from "../src/wire/ip-address.ts";
 import { checkAddressesDiffer, checkDevice, checkInterface, checkMiddleware } from "./config-check.ts";
-import type { Given, Section, Settings } from "./config-read.ts";
+import { type Given, NOTHING, type Section, type Settings } from "./config-read.ts";
 import {
   belongsTo,
   camelCase,
@@ -51,7 +51,6 @@ export interface InterfaceConfig extends Omit<Values<typeof INTERFACE>, "device"
 }
 
 const DEFAULT_HOST_ADDRESS = "192.168.69.100/24";
-const NOTHING: Section = { where: "", given: {} };
 
 /**
  * Fills in the defaults, and checks what settings mean together.
@@ -77,7 +76,7 @@ export function complete(settings: Settings): Config {
 }
 
 /** What frames of the device start with. */
-export function mediumOf({ type, medium }: DeviceConfig): Medium {
+export function mediumOf({ type, medium }: Pick<DeviceConfig, "type" | "medium">): Medium {
   if (type === "memory") return medium ?? "ip";
   return type === "tun" ? "ip" : "ethernet";
 }

@@ -1,8 +1,8 @@
 /** The flags of a command line that say what a configuration file could. */
 
 import { StackError } from "../src/errors.ts";
-import { type Config, complete } from "./config-complete.ts";
-import { type Given, readSettingsFile, type Section, type Settings } from "./config-read.ts";
+import { type Config, complete, mediumOf } from "./config-complete.ts";
+import { type Given, NOTHING, readSettingsFile, type Section, type Settings } from "./config-read.ts";
 import { belongsTo, DEVICE, type DeviceType, type Key, keysOf } from "./config-schema.ts";
 import { alternatives, BOOLEAN } from "./config-values.ts";
 
@@ -107,7 +107,12 @@ export function configFromFlags(argv: readonly string[]): { config: Config; rest
     }
     const flag = FLAGS.find((each) => each.flag === name || isNegated(each, name));
     if (flag === undefined) rest.push(argument);
-    else if (flag.key.kind === BOOLEAN && inline === undefined) {
+    else if (flag.flag !== name && inline !== undefined) {
+      throw new StackError(
+        "EINVAL",
+        `${name} takes no value: write ${name} alone, or ${flag.flag}=true or ${flag.flag}=false.`,
+      );
+    } else if (flag.key.kind === BOOLEAN && inline === undefined) {
       given[flag.table][flag.name] = { value: flag.flag === name, where: name };
     } else {
       const example = String(EXAMPLES[flag.name] ?? flag.key.default);
@@ -148,6 +153,8 @@ function override(file: Settings, given: Record<Flag["table"], Record<string, Gi
   const before =
     file.device.length === 1 ? (file.device[0].given.type?.value ?? DEVICE.type.default) : undefined;
   const isOther = type !== undefined && before !== type;
+  // No flag says what a memory pair carries.
+  const medium = mediumOf({ type: type as DeviceType });
   const devices = file.device.length === 0 ? [NOTHING] : file.device;
   const interfaces = file.interface.length === 0 && file.device.length < 2 ? [NOTHING] : file.interface;
   return {
@@ -156,12 +163,10 @@ function override(file: Settings, given: Record<Flag["table"], Record<string, Gi
     ),
     middleware: file.middleware,
     interface: interfaces.map((section) =>
-      merge(isOther ? fitting(section, mediumOfType(String(type)), "interface") : section, given.interface),
+      merge(isOther ? fitting(section, medium, "interface") : section, given.interface),
     ),
   };
 }
-
-const NOTHING: Section = { where: "", given: {} };
 
 function merge(section: Section, given: Readonly<Record<string, Given>>): Section {
   return { where: section.where, given: { ...section.given, ...given } };
@@ -174,8 +179,4 @@ function fitting({ where, given }: Section, type: string, table: Flag["table"]):
     where,
     given: Object.fromEntries(Object.entries(given).filter(([name]) => belongsTo(keys[name], type))),
   };
-}
-
-function mediumOfType(type: string): string {
-  return type === "tap" || type === "raw" ? "ethernet" : "ip";
 }

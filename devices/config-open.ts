@@ -10,7 +10,7 @@ import { fault } from "./fault.ts";
 import { fuzz } from "./fuzz.ts";
 import { memoryPair } from "./memory.ts";
 import { openRaw } from "./raw.ts";
-import { replay } from "./replay.ts";
+import { type ReplayOptions, replay } from "./replay.ts";
 import { openTap } from "./tap.ts";
 import { trace } from "./trace.ts";
 import { openTun } from "./tun.ts";
@@ -151,7 +151,7 @@ class Surroundings {
       case "pcap":
         return capture(device, this.sink(file, middleware), middleware);
       case "replay":
-        return replay(device, file, middleware);
+        return replay(device, file, { ...middleware, ...linkOf(middleware) });
       case "fault":
         return fault(device, middleware);
       case "fuzz":
@@ -167,6 +167,13 @@ class Surroundings {
     }
     return sink;
   }
+}
+
+/** The addresses for frames that are made of IP packets. */
+function linkOf({ linkSource, linkDestination }: MiddlewareConfig): Pick<ReplayOptions, "link"> {
+  if (linkSource === undefined) return {};
+  const destination = linkDestination === undefined ? {} : { destination: linkDestination };
+  return { link: { source: linkSource, ...destination } };
 }
 
 function printError(line: string): void {

@@ -18,6 +18,9 @@ export interface Section {
   readonly given: Readonly<Record<string, Given>>;
 }
 
+/** A table that is not there. */
+export const NOTHING: Section = { where: "", given: {} };
+
 /** Settings before the defaults: all tables of each name. */
 export type Settings = Readonly<Record<TableName, readonly Section[]>>;
 

@@ -17,6 +17,7 @@ import {
   PATH,
   PROBABILITY,
   ROUTES,
+  STATION,
 } from "./config-values.ts";
 import { MUTATIONS } from "./fuzz-mutate.ts";
 
@@ -78,7 +79,7 @@ export const DEVICE = {
     default: "ip",
   }),
   mtu: key(integer(68, 65_535, "BYTES"), {
-    doc: "the largest packet in bytes, without a link header",
+    doc: "the largest packet in bytes, without a link header; tap takes 65521 at most",
     only: ["memory", "tun", "tap"],
     default: 1500,
     flag: "--mtu",
@@ -197,6 +198,16 @@ export const MIDDLEWARE = {
     doc: "fill in TCP and UDP checksums, which a capture on the sending machine often lacks",
     only: ["replay"],
     default: false,
+  }),
+  "link-source": key(STATION, {
+    doc: "where packets of a capture without Ethernet headers come from on an Ethernet device",
+    only: ["replay"],
+    otherwise: "such a capture is refused",
+  }),
+  "link-destination": key(STATION, {
+    doc: "and where they go to",
+    only: ["replay"],
+    otherwise: "the stack's own hardware address",
   }),
   seed: key(SEED, { doc: "the same seed, the same faults", only: ["fault", "fuzz"], default: 1 }),
   drop: key(PROBABILITY, { doc: "a frame is lost", only: ["fault"], default: 0 }),

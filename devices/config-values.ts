@@ -167,6 +167,15 @@ export const ADDRESS = text(
   },
 );
 
+/** The hardware address of a station. */
+export const STATION = text(
+  "MAC",
+  "hardware address",
+  "write the six bytes of a single station's hardware address, like 02:00:00:00:00:01",
+  (value) => parseHardwareAddress(value) !== null,
+);
+
+/** The hardware address that a device is to have. */
 export const HARDWARE_ADDRESS = text(
   "MAC",
   'hardware address; on raw also `"interface"`\'s',

@@ -3,7 +3,7 @@ import { StackError } from "../src/errors.ts";
 import { ETHERNET_HEADER_LENGTH, VLAN_TAG_LENGTH } from "../src/wire/ethernet.ts";
 import { Counts, isSlow, Line } from "./fault-line.ts";
 import { Alarm, type Timed } from "./timing.ts";
-import { descriptorsOf } from "./wait.ts";
+import { descriptorsOf, wakeAtOf } from "./wait.ts";
 
 /** What becomes of a frame. */
 export type Fate = "deliver" | "drop" | "duplicate" | "swap" | "reorder" | "corrupt";
@@ -120,6 +120,12 @@ class Faults implements FaultyDevice {
   /** What `waitForAny` waits for. */
   get descriptors(): readonly number[] | undefined {
     return descriptorsOf(this.inner);
+  }
+
+  /** How long `waitForAny` waits at most. */
+  get wakeAt(): number {
+    const inner = wakeAtOf(this.inner);
+    return this.alarm.simulated ? inner : Math.min(inner, this.nextAt);
   }
 
   get nextAt(): number {

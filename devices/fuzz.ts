@@ -3,7 +3,7 @@ import { StackError } from "../src/errors.ts";
 import { type Random, randomBelow, seededRandom } from "../src/random.ts";
 import { ETHERNET_HEADER_LENGTH, VLAN_TAG_LENGTH } from "../src/wire/ethernet.ts";
 import { MUTATIONS, type Mutation, Mutator } from "./fuzz-mutate.ts";
-import { descriptorsOf } from "./wait.ts";
+import { descriptorsOf, wakeAtOf } from "./wait.ts";
 
 export interface FuzzOptions {
   /** The same seed spoils the same frames in the same way; 1 unless told. */
@@ -91,6 +91,11 @@ class Fuzz implements FuzzingDevice {
   /** What `waitForAny` waits for. */
   get descriptors(): readonly number[] | undefined {
     return descriptorsOf(this.inner);
+  }
+
+  /** How long `waitForAny` waits at most. */
+  get wakeAt(): number {
+    return wakeAtOf(this.inner);
   }
 
   receive(frame: Frame): boolean {

@@ -57,4 +57,4 @@ export { openTap, type TapCounts, type TapDevice, type TapOptions } from "./tap.
 export type { Timed } from "./timing.ts";
 export { type TraceOptions, trace } from "./trace.ts";
 export { openTun, type TunCounts, type TunDevice, type TunOptions } from "./tun.ts";
-export { descriptorsOf, type Pollable, waitForAny } from "./wait.ts";
+export { descriptorsOf, type Pollable, waitForAny, wakeAtOf } from "./wait.ts";

@@ -1,5 +1,5 @@
 import type { Capabilities, Device, DeviceEvent, Frame } from "../src/device.ts";
-import { descriptorsOf } from "./wait.ts";
+import { descriptorsOf, wakeAtOf } from "./wait.ts";
 
 /** Sees the frames that pass. Its methods are called in the way of each frame. */
 export interface Observer {
@@ -43,6 +43,11 @@ class Observed implements Device {
   /** What `waitForAny` waits for. */
   get descriptors(): readonly number[] | undefined {
     return descriptorsOf(this.inner);
+  }
+
+  /** How long `waitForAny` waits at most. */
+  get wakeAt(): number {
+    return wakeAtOf(this.inner);
   }
 
   receive(frame: Frame): boolean {

@@ -35,7 +35,7 @@ const CHUNK = 64 * 1024;
 /** ms that a stream has, when its device is closed, to take what was sent before. */
 const CLOSE_MS = 1_000;
 
-/** Bytes that a stream may send although it was paused. */
+/** Bytes that are held, at most, of a stream that sends although it was paused. */
 const MOST_HELD = 1 << 20;
 
 class LinkedDevice implements StreamDevice {
@@ -55,6 +55,8 @@ class LinkedDevice implements StreamDevice {
   private over = false;
   /** The device was closed. */
   private closing = false;
+  /** And everything that it sent was given to the link. */
+  private linkClosed = false;
   private closeTimer: ReturnType<typeof setTimeout> | undefined;
   private lost = 0;
 
@@ -134,7 +136,7 @@ class LinkedDevice implements StreamDevice {
     if (this.over || this.closing) return true;
     const { refused } = this.device.counts;
     if (this.held === null) this.feed(bytes, 0);
-    else this.hold(Buffer.concat([this.held.subarray(this.heldAt), bytes]), 0);
+    else this.holdMore(this.held.subarray(this.heldAt), bytes);
     return this.device.counts.refused === refused;
   }
 
@@ -157,11 +159,16 @@ class LinkedDevice implements StreamDevice {
     }
   }
 
-  private hold(bytes: Uint8Array, at: number): void {
-    if (bytes.length - at > MOST_HELD && this.held !== null) {
+  /** The stream goes on although it is paused. A single chunk may be of any size: it is in memory already. */
+  private holdMore(held: Uint8Array, bytes: Uint8Array): void {
+    if (held.length + bytes.length > MOST_HELD) {
       this.ended(new StackError("ENOBUFS", "the stream goes on when it is paused: use one that does not"));
-      return;
+    } else {
+      this.hold(Buffer.concat([held, bytes]), 0);
     }
+  }
+
+  private hold(bytes: Uint8Array, at: number): void {
     if (this.held === null) this.link.pause();
     this.held = bytes;
     this.heldAt = at;
@@ -175,7 +182,10 @@ class LinkedDevice implements StreamDevice {
         this.blocked = !this.link.write(bytes);
         continue;
       }
-      if (this.closing) this.link.close();
+      if (this.closing && !this.linkClosed) {
+        this.linkClosed = true;
+        this.link.close();
+      }
       return;
     }
     // As on a cable that is unplugged.

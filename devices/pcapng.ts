@@ -19,8 +19,9 @@ export const EPB_FLAGS = 2;
 
 /** Resolution of the times: 10 to the minus 9 seconds. */
 const NANOSECONDS = 9;
-const INBOUND = 1;
-const OUTBOUND = 2;
+/** Directions of a packet, as seen from who captured it. */
+export const INBOUND = 1;
+export const OUTBOUND = 2;
 
 const USER_APPLICATION = new TextEncoder().encode("tapwire");
 

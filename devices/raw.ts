@@ -1,19 +1,12 @@
 import type { Device, DeviceEvent } from "../src/device.ts";
 import { StackError } from "../src/errors.ts";
-import { systemRandom } from "../src/random.ts";
-import {
-  formatHardwareAddress,
-  HARDWARE_ADDRESS_LENGTH,
-  localHardwareAddress,
-  parseHardwareAddress,
-  sameHardwareAddress,
-} from "../src/wire/ethernet.ts";
+import { formatHardwareAddress, sameHardwareAddress } from "../src/wire/ethernet.ts";
 import type { Cidr, IpAddress } from "../src/wire/ip-address.ts";
 import { LinkMonitor } from "./linux/link-monitor.ts";
 import type { Link } from "./linux/netlink.ts";
-import { ARPHRD_ETHER } from "./linux/packet-abi.ts";
 import { checkNotKernels } from "./linux/packet-addresses.ts";
-import { PacketInterface, type RawCounts } from "./linux/packet-interface.ts";
+import { mediumProblem, type RawCounts, RawInterface } from "./linux/raw-interface.ts";
+import { randomStationAddress, stationAddress } from "./linux/station-address.ts";
 import { interfaceNameProblem } from "./linux/tun-ioctl.ts";
 
 export { checkNotKernels, type RawCounts };
@@ -89,14 +82,14 @@ export function openRaw(options: RawOptions): RawDevice {
     throw new StackError("EINVAL", `bufferSize is ${bufferSize}; give a whole number from 4,096 to 2^30.`);
   }
   const given = options.hardwareAddress;
-  const wanted = given === undefined || given === "interface" ? given : checkedAddress(given);
+  const wanted = given === undefined || given === "interface" ? given : stationAddress(given);
   if (options.addresses !== undefined) checkNotKernels(options.addresses);
 
   const monitor = new LinkMonitor();
   try {
     const link = existingLink(monitor, name);
     monitor.follow(link);
-    return new PacketInterface(monitor, link, {
+    return new RawInterface(monitor, link, {
       hardwareAddress: hardwareAddressOn(link, wanted),
       multicast: options.multicast === true,
       promiscuous: options.promiscuous === true,
@@ -120,12 +113,8 @@ function existingLink(monitor: LinkMonitor, name: string): Link {
       `There is no interface ${name}; there are ${names.join(", ")}. Make it first, for example with "ip link add ${name} type veth peer name ${peerName(name)}".`,
     );
   }
-  if (link.type !== ARPHRD_ETHER) {
-    throw new StackError(
-      "ENOTSUP",
-      `${name} has no Ethernet headers: a raw device needs an interface such as a veth end, a macvlan or a network card.`,
-    );
-  }
+  const problem = mediumProblem(link);
+  if (problem !== null) throw problem;
   if (!link.up) {
     throw new StackError("ENETDOWN", `${name} is down: bring it up with "ip link set ${name} up".`);
   }
@@ -137,20 +126,11 @@ function peerName(name: string): string {
   return `${name.slice(0, 10)}-peer`;
 }
 
-function checkedAddress(given: string | Uint8Array): Uint8Array {
-  if (typeof given === "string") return parseHardwareAddress(given);
-  if (given.length === HARDWARE_ADDRESS_LENGTH) return parseHardwareAddress(formatHardwareAddress(given));
-  throw new StackError("EINVAL", `A hardware address has six bytes, and this one ${given.length}.`);
-}
-
 /** What is wished for, as far as the interface delivers frames to it. */
 function hardwareAddressOn(link: Link, wanted: Uint8Array | "interface" | undefined): Uint8Array {
   const own = link.hardwareAddress;
   if (wanted === "interface" || (wanted === undefined && link.kind === "macvlan")) return own;
-  if (wanted === undefined) {
-    const random = systemRandom();
-    return localHardwareAddress(random.next(), random.next());
-  }
+  if (wanted === undefined) return randomStationAddress();
   if (link.kind === "macvlan" && !sameHardwareAddress(wanted, 0, own, 0)) {
     throw new StackError(
       "EINVAL",

@@ -1,6 +1,6 @@
 /** From a captured packet to a frame of a device's medium. */
 
-import { Frame, type Medium } from "../src/device.ts";
+import { type Capabilities, Frame, type Medium } from "../src/device.ts";
 import { StackError } from "../src/errors.ts";
 import { read16 } from "../src/wire/bytes.ts";
 import {
@@ -13,7 +13,8 @@ import {
 } from "../src/wire/ethernet.ts";
 import { completeChecksum, findIp } from "../src/wire/offload.ts";
 import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from "./capture.ts";
-import { type CaptureReader, INBOUND, OUTBOUND } from "./capture-reader.ts";
+import type { CaptureReader } from "./capture-reader.ts";
+import { INBOUND, OUTBOUND } from "./pcapng.ts";
 
 // What else there is whose packets are IP: https://www.tcpdump.org/linktypes.html
 const LINKTYPE_NULL = 0;
@@ -32,14 +33,19 @@ const SLL_OUTGOING = 4;
 /** IP packets that become Ethernet frames are given these addresses. */
 export interface LinkAddresses {
   readonly source: string;
-  readonly destination: string;
+  /** That of the stack on the device unless told. */
+  readonly destination?: string;
 }
 
 /** What became of a packet: a frame, or why it is none. */
 export type Conversion = "frame" | "notIp" | "truncated" | "tooLong";
 
+const LARGEST_PACKET = 65_535;
 /** The largest IP packet, and the longest link header in front of it. */
-const LARGEST_FRAME = 65_535 + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
+const LARGEST_FRAME = LARGEST_PACKET + ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
+// Offsets that leave the IP header on a multiple of four.
+const IP_AT = 4;
+const ETHERNET_AT = 2;
 
 /** Turns packets of any link type that carries IP into frames of one medium, in one piece of memory. */
 export class FrameConverter {
@@ -52,13 +58,19 @@ export class FrameConverter {
   private readonly destination: Uint8Array | null;
 
   /** @throws StackError `EINVAL` where an address is none */
-  constructor(name: string, medium: Medium, link: LinkAddresses | undefined, completeChecksums: boolean) {
+  constructor(
+    name: string,
+    { medium, hardwareAddress }: Capabilities,
+    link: LinkAddresses | undefined,
+    completeChecksums: boolean,
+  ) {
     this.name = name;
     this.medium = medium;
     this.completeChecksums = completeChecksums;
     this.source = link === undefined ? null : parseHardwareAddress(link.source);
-    this.destination = link === undefined ? null : parseHardwareAddress(link.destination);
-    this.frame = new Frame(new Uint8Array(new ArrayBuffer(LARGEST_FRAME + 8)));
+    this.destination =
+      link?.destination === undefined ? (hardwareAddress ?? null) : parseHardwareAddress(link.destination);
+    this.frame = new Frame(new Uint8Array(new ArrayBuffer(ETHERNET_AT + LARGEST_FRAME + 2)));
   }
 
   /**
@@ -68,16 +80,17 @@ export class FrameConverter {
    */
   convert(reader: CaptureReader): Conversion {
     if (reader.length < reader.originalLength) return "truncated";
-    if (reader.length > LARGEST_FRAME) return "tooLong";
     const { frame, medium } = this;
     frame.checksumOffloaded = false;
     frame.segmentSize = 0;
     if (medium === "ethernet" && reader.linkType === LINKTYPE_ETHERNET) {
-      this.copy(reader, reader.offset, 2);
+      if (reader.length > LARGEST_FRAME) return "tooLong";
+      this.copy(reader, reader.offset, ETHERNET_AT);
     } else {
       const at = ipOffset(reader, this.name);
       if (at < 0) return "notIp";
-      this.copy(reader, at, medium === "ip" ? 4 : 2 + ETHERNET_HEADER_LENGTH);
+      if (reader.offset + reader.length - at > LARGEST_PACKET) return "tooLong";
+      this.copy(reader, at, medium === "ip" ? IP_AT : ETHERNET_AT + ETHERNET_HEADER_LENGTH);
       if (medium === "ethernet") this.addLinkHeader();
     }
     if (this.completeChecksums) completeChecksum(frame.bytes, frame.offset, frame.length, medium);
@@ -98,7 +111,7 @@ export class FrameConverter {
     if (source === null || destination === null) {
       throw new StackError(
         "EINVAL",
-        `The capture ${this.name} holds packets without an Ethernet header, which frames of this device must have: give the hardware addresses to put there in \`link\`.`,
+        `The capture ${this.name} holds packets without an Ethernet header, which frames of this device must have: give the hardware addresses to put there (\`link\`, or \`link-source\` in a configuration).`,
       );
     }
     const type = frame.bytes[frame.offset] >>> 4 === 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4;

@@ -9,11 +9,12 @@ import {
 } from "../src/wire/ethernet.ts";
 import { type IpAddress, parseAddress } from "../src/wire/ip-address.ts";
 import { findIp } from "../src/wire/offload.ts";
-import { CaptureReader, INBOUND, OUTBOUND } from "./capture-reader.ts";
+import { CaptureReader } from "./capture-reader.ts";
 import { type ByteSource, bytesSource, fileSource } from "./capture-source.ts";
+import { INBOUND, OUTBOUND } from "./pcapng.ts";
 import { directionOf, FrameConverter, type LinkAddresses } from "./replay-frame.ts";
 import { Alarm, sleep, type Timed } from "./timing.ts";
-import { descriptorsOf } from "./wait.ts";
+import { descriptorsOf, wakeAtOf } from "./wait.ts";
 
 export interface ReplayOptions {
   /** How many times faster than it was captured; 1 unless told, `Infinity` for as fast as it is taken. */
@@ -29,7 +30,7 @@ export interface ReplayOptions {
   /** Only packets to one of these IP addresses, and ARP that asks for one; all unless told. */
   readonly destination?: string | readonly string[];
   /** The hardware addresses of frames that are made of IP packets. Needed where the device is an Ethernet, and the
-   * capture is not. */
+   * capture is not; the source's at least. */
   readonly link?: LinkAddresses;
   /** Fills in TCP and UDP checksums, which a capture on the sending machine often lacks; `false` unless told. */
   readonly completeChecksums?: boolean;
@@ -140,6 +141,12 @@ class Replay implements ReplayDevice {
   /** What `waitForAny` waits for. */
   get descriptors(): readonly number[] | undefined {
     return this.inner === null ? [] : descriptorsOf(this.inner);
+  }
+
+  /** How long `waitForAny` waits at most. */
+  get wakeAt(): number {
+    const inner = this.inner === null ? Number.POSITIVE_INFINITY : wakeAtOf(this.inner);
+    return this.alarm.simulated ? inner : Math.min(inner, this.nextAt);
   }
 
   get ended(): boolean {
@@ -389,7 +396,7 @@ export function replay(
       : {}),
   };
   const name = typeof source === "string" ? source : "in memory";
-  const target = device?.capabilities.medium ?? medium;
+  const target = device?.capabilities ?? own;
   const converter = new FrameConverter(name, target, options.link, options.completeChecksums ?? false);
   const reader = new CaptureReader(sourceOf(source), name);
   try {

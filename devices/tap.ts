@@ -1,11 +1,4 @@
-import { StackError } from "../src/errors.ts";
-import { systemRandom } from "../src/random.ts";
-import {
-  formatHardwareAddress,
-  HARDWARE_ADDRESS_LENGTH,
-  localHardwareAddress,
-  parseHardwareAddress,
-} from "../src/wire/ethernet.ts";
+import { randomStationAddress, stationAddress } from "./linux/station-address.ts";
 import { openTunTap, type TunTapCounts, type TunTapDevice, type TunTapOptions } from "./linux/tun-tap.ts";
 
 /** How the interface is to be; everything is optional. */
@@ -36,17 +29,6 @@ export type TapDevice = TunTapDevice;
  * ```
  */
 export function openTap(options: TapOptions = {}): TapDevice {
-  return openTunTap("tap", options, hardwareAddressOf(options.hardwareAddress));
-}
-
-function hardwareAddressOf(given: string | Uint8Array | undefined): Uint8Array {
-  if (given === undefined) {
-    const random = systemRandom();
-    return localHardwareAddress(random.next(), random.next());
-  }
-  if (typeof given !== "string" && given.length !== HARDWARE_ADDRESS_LENGTH) {
-    throw new StackError("EINVAL", `hardwareAddress has ${given.length} bytes; give six of them, or text.`);
-  }
-  // The text's check is the address's check.
-  return parseHardwareAddress(typeof given === "string" ? given : formatHardwareAddress(given));
+  const { hardwareAddress: given } = options;
+  return openTunTap("tap", options, given === undefined ? randomStationAddress() : stationAddress(given));
 }

@@ -26,7 +26,7 @@ export class Alarm {
   private setFor = Number.POSITIVE_INFINITY;
   private referenced = true;
 
-  /** `ring` is called at the time that `set` was given, or a little later. */
+  /** `ring` is called at the time that `set` was given, or a little later; before it where that is 24 days away. */
   constructor(clock: (() => number) | undefined, ring: () => void) {
     this.simulated = clock !== undefined;
     this.now = clock ?? (() => performance.now());

@@ -9,6 +9,8 @@ import { POLLIN, PollSet } from "./linux/poll.ts";
 export interface Pollable {
   /** What poll(2) is to wait for before `wait(0)` is worth a call. It may be different each time. */
   readonly descriptors?: readonly number[] | undefined;
+  /** When `wait(0)` is worth a call whatever they say, in ms of `performance.now()`; `Infinity` or nothing for never. */
+  readonly wakeAt?: number;
 }
 
 /** The descriptors that a device waits for, or `undefined` where it has none. */
@@ -16,12 +18,18 @@ export function descriptorsOf(device: Device & Pollable): readonly number[] | un
   return device.descriptors;
 }
 
+/** When a device has something to do, in ms of `performance.now()`; `Infinity` for never. */
+export function wakeAtOf(device: Device & Pollable): number {
+  return device.wakeAt ?? Number.POSITIVE_INFINITY;
+}
+
 let poll: PollSet | null = null;
 
 /**
  * Blocks until one of the devices is readable, or until `timeoutMs` have passed: the `wait` of several devices, for a
- * program that polls in a loop of its own. It returns early, with `false`, when something else befell one of them, and may do so for nothing. It
- * knows nothing of frames that a wrapper delays: give it no longer than those may be late.
+ * program that polls in a loop of its own. It returns early, with `false`, when something else befell one of them, when
+ * one has something to do (see `wakeAt`), and may do so for nothing. Of time that is simulated it knows nothing: what
+ * a wrapper delays by a `clock` of its own, it does not wait for.
  *
  * @throws StackError `ENOTSUP` for a device that cannot be waited for, such as one end of a memory pair: its other end
  *   is in the same thread, which would be blocked
@@ -48,9 +56,19 @@ export function waitForAny(devices: readonly (Device & Pollable)[], timeoutMs: n
   for (const device of devices) {
     for (const descriptor of descriptorsOf(device) ?? []) poll.add(descriptor, POLLIN);
   }
-  // A wrapper may keep a frame of which no descriptor knows.
-  if (poll.wait(0) === 0 && !isAnyReadable(devices)) poll.wait(timeoutMs);
+  // Before they are asked: one that finds room for frames then has nothing more to do, and its program has.
+  const wakeAt = earliest(devices);
+  // A device or a wrapper may keep a frame of which no descriptor knows.
+  if (poll.wait(0) === 0 && !isAnyReadable(devices)) {
+    poll.wait(Math.min(timeoutMs, wakeAt - performance.now()));
+  }
   return isAnyReadable(devices);
+}
+
+function earliest(devices: readonly Device[]): number {
+  let at = Number.POSITIVE_INFINITY;
+  for (const device of devices) at = Math.min(at, wakeAtOf(device));
+  return at;
 }
 
 /** `wait(0)` is where a device looks at its own, and a wrapper at what it keeps. */

@@ -3,20 +3,22 @@
 import { parseArgs } from "node:util";
 import { openConfig } from "../devices/index.ts";
 import { type Host, open, type Pinger } from "../src/index.ts";
+import { atMost } from "./lib/at-most.ts";
 import { DEVICE_USAGE, deviceFlags, numberFlag, run, UsageError } from "./lib/command.ts";
-import { otherHost } from "./lib/neighbour.ts";
+import { neighbourOf, otherHost } from "./lib/neighbour.ts";
 import { answerLine, PingStatistics } from "./lib/ping-report.ts";
+import { PingTarget } from "./lib/ping-target.ts";
 
 const USAGE = `\
 Usage: bun run examples/ping.ts [flags] ADDRESS
 
 Sends ICMP echo requests over a TCP/IP stack of its own. In memory, a host at that address answers.
 
-  -c COUNT               stop after this many requests and their replies (without end)
+  -c COUNT               stop after this many requests and their answers (without end)
   -i SECONDS             time between two requests (1)
   -s BYTES               data in each request (56)
   -t HOPS                time to live (64)
-  -W SECONDS             time to wait for the last reply (10)
+  -W SECONDS             where no reply has come at all, time to wait for one after the last request (10)
   -q, --quiet            print the first and the last lines only
 ${DEVICE_USAGE}
   -h, --help             print this
@@ -55,28 +57,31 @@ function parseFlags(argv: string[]) {
 type Flags = ReturnType<typeof parseFlags>;
 
 /** Sends requests and prints answers until there are enough of them, or the user has. */
-async function ping(host: Host, flags: Flags, interrupted: AbortSignal): Promise<number> {
-  const { target, count, intervalMs, size, ttl, waitMs } = flags;
+async function ping(host: Host, target: PingTarget, flags: Flags, interrupted: AbortSignal): Promise<number> {
+  const { address } = target;
+  const { count, intervalMs, size, ttl, waitMs } = flags;
   const statistics = new PingStatistics();
   const pinger: Pinger = host.pinger({ signal: interrupted });
   const print = (text: string) => process.stdout.write(text);
   const enough = Promise.withResolvers<void>();
   const receiving = (async () => {
-    for await (const answer of pinger) {
-      if (answer.target !== target) continue;
+    for await (const arrived of pinger) {
+      const answer = target.accept(arrived);
+      if (answer === null) continue;
       statistics.add(answer);
       if (!flags.quiet) print(`${answerLine(answer)}\n`);
-      if (statistics.received >= count) enough.resolve();
+      if (statistics.answers >= count) enough.resolve();
     }
     enough.resolve();
   })();
-  print(`PING ${target} (${target}) ${size}(${size + 28}) bytes of data.\n`);
+  print(`PING ${address} (${address}) ${size}(${size + 28}) bytes of data.\n`);
   const start = performance.now();
   try {
-    while (statistics.sent < count && !interrupted.aborted) {
+    while (statistics.sent < count && statistics.answers < count && !interrupted.aborted) {
       statistics.sent++;
       const sequence = statistics.sent & 0xffff;
-      await pinger.send({ address: target, sequence, size, ttl, signal: interrupted });
+      target.asking(sequence);
+      await pinger.send({ address, sequence, size, ttl, signal: interrupted });
       const due = start + statistics.sent * intervalMs - performance.now();
       if (statistics.sent < count) await atMost(Math.max(0, due), enough.promise);
     }
@@ -89,16 +94,8 @@ async function ping(host: Host, flags: Flags, interrupted: AbortSignal): Promise
     pinger.close();
   }
   await receiving;
-  print(statistics.summary(target, performance.now() - start));
+  print(statistics.summary(address, performance.now() - start));
   return statistics.received > 0 ? 0 : 1;
-}
-
-/** Waits for a promise, `ms` at most; a timer that is left would keep the program running. */
-async function atMost(ms: number, promise: Promise<void>): Promise<void> {
-  const { promise: over, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await Promise.race([promise, over]);
-  clearTimeout(timer);
 }
 
 await run(
@@ -111,8 +108,13 @@ await run(
     const interruption = new AbortController();
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => interruption.abort());
     try {
-      other = await otherHost(opened, flags.target, 2);
-      return await ping(host, flags, interruption.signal);
+      const target = new PingTarget(flags.target, opened.addresses);
+      other = await otherHost(
+        opened,
+        target.isBroadcast ? neighbourOf(opened.addresses[0]) : target.address,
+        2,
+      );
+      return await ping(host, target, flags, interruption.signal);
     } finally {
       await host.close();
       await other?.close();

@@ -1,14 +1,19 @@
 /** tcpdump(8) on any device: prints or records what passes, without a TCP/IP stack; or reads a capture file. */
 
 import { parseArgs } from "node:util";
-import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from "../devices/capture.ts";
 import { CaptureReader } from "../devices/capture-reader.ts";
 import { fileSource } from "../devices/capture-source.ts";
-import { type CaptureSink, captureFile, openDevices } from "../devices/index.ts";
-import { Frame, type Medium } from "../src/index.ts";
-import { completeChecksum } from "../src/wire/offload.ts";
-import { DEVICE_USAGE, describeDevice, deviceFlags, Failure, numberFlag, run } from "./lib/command.ts";
-import { Dump } from "./lib/dump.ts";
+import { captureFile, openDevices } from "../devices/index.ts";
+import {
+  DEVICE_USAGE,
+  describeDevice,
+  deviceFlags,
+  numberFlag,
+  run,
+  UsageError,
+  withInterface,
+} from "./lib/command.ts";
+import { Dump, mediumOf } from "./lib/dump.ts";
 import { FILTER_USAGE, parseFilter } from "./lib/filter.ts";
 import { pingNeighbour } from "./lib/neighbour.ts";
 
@@ -21,8 +26,8 @@ Prints a line for every frame that a device receives. On a raw device that is al
   -c COUNT               stop after this many frames
   -e                     print hardware addresses
   -n                     as always: addresses and ports are numbers
-  -r FILE                read a pcap or pcapng file instead of a device
-  -w FILE                write frames to FILE instead of printing them; in pcapng if it is called so
+  -r FILE                read a pcap or pcapng file instead of a device; - is standard input
+  -w FILE                write frames to FILE, in pcapng if it is called so, and print none; - is standard output
 ${DEVICE_USAGE}
   -h, --help             print this
 
@@ -34,11 +39,7 @@ On an interface:         sudo bun run examples/tcpdump.ts -i eth0 tcp port 80 an
 `;
 
 function parseFlags(argv: string[]) {
-  const named = argv.map((argument) => (argument === "-i" ? "--name" : argument));
-  const chosen = named.some((argument) => /^--(config|device)(=|$)/.test(argument));
-  const { config, rest } = deviceFlags(
-    named.includes("--name") && !chosen ? ["--device", "raw", ...named] : named,
-  );
+  const { config, rest } = deviceFlags(withInterface(argv, "en"));
   const text = { type: "string" } as const;
   const flag = { type: "boolean", default: false } as const;
   const { values, positionals } = parseArgs({
@@ -51,66 +52,58 @@ function parseFlags(argv: string[]) {
   });
   const count = numberFlag("-c", values.count ?? "Infinity", 1);
   const { read, write, "link-headers": linkHeaders } = values;
-  return { config, count, read, write, linkHeaders, expression: positionals.join(" ") };
+  const expression = positionals.join(" ");
+  const filters = { ip: parseFilter(expression, "ip"), ethernet: parseFilter(expression, "ethernet") };
+  return { config, count, read, write, linkHeaders, filters };
 }
 
 type Flags = ReturnType<typeof parseFlags>;
 
-/** What is done with frames, and what is to be called when there are no more. */
-function openDump(flags: Flags, medium: Medium, snaplen: number): { dump: Dump; end: () => void } {
-  const { count, linkHeaders } = flags;
-  const filter = parseFilter(flags.expression, medium);
-  const sink: CaptureSink | null = flags.write === undefined ? null : captureFile(flags.write);
-  const linkType = medium === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW;
-  const id = sink?.begin({ linkType, snaplen, name: null }) ?? 0;
-  const dump = new Dump({ medium, filter, count, linkHeaders, sink, print: console.log }, id);
-  return { dump, end: () => sink?.end() };
+function openDump({ write, ...flags }: Flags): Dump {
+  const sink = write === undefined ? null : captureFile(write === "-" ? "/dev/stdout" : write);
+  return new Dump({ ...flags, sink, print: console.log });
 }
 
 function readFile(flags: Flags, path: string): number {
-  const reader = new CaptureReader(fileSource(path), path);
-  let opened: ReturnType<typeof openDump> | null = null;
+  const [file, name] = path === "-" ? ["/dev/stdin", "on standard input"] : [path, path];
+  const reader = new CaptureReader(fileSource(file), name);
   try {
-    while (opened?.dump.enough !== true && reader.next()) {
-      const { bytes, offset, length, originalLength, time } = reader;
-      opened ??= openDump(flags, mediumOf(reader.linkType, path), 262_144);
-      opened.dump.frame(bytes, offset, length, originalLength, time);
+    const dump = openDump(flags);
+    try {
+      while (!dump.enough && reader.next()) {
+        const { bytes, offset, length, originalLength, time } = reader;
+        dump.frame(mediumOf(reader.linkType, name), bytes, offset, length, originalLength, time);
+      }
+    } finally {
+      dump.end();
     }
     return 0;
   } finally {
-    opened?.end();
     reader.close();
   }
 }
 
-function mediumOf(linkType: number, path: string): Medium {
-  if (linkType === LINKTYPE_ETHERNET) return "ethernet";
-  if (linkType === LINKTYPE_RAW || linkType === 228 || linkType === 229) return "ip";
-  throw new Failure(`${path} has frames of link type ${linkType}; only Ethernet and IP can be read.`);
-}
-
 async function listen(flags: Flags): Promise<number> {
+  const { devices, interfaces } = flags.config;
+  if (devices.length > 1) {
+    throw new UsageError(
+      `The configuration has ${devices.length} devices, and one is listened on: leave the others out.`,
+    );
+  }
   const [opened] = openDevices({ ...flags.config, interfaces: [] }, { promiscuous: true });
   const { device } = opened;
-  const { medium } = device.capabilities;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const frame = new Frame(new Uint8Array(0));
+  const { promise: interrupted, resolve: interrupt } = Promise.withResolvers<void>();
   try {
-    const { dump, end } = openDump(flags, medium, 262_144);
-    device.onReadable(() => {
-      while (!dump.enough && device.receive(frame)) {
-        const { bytes, offset, length } = frame;
-        if (frame.checksumOffloaded) completeChecksum(bytes, offset, length, medium);
-        dump.frame(bytes, offset, length, length, performance.timeOrigin + performance.now());
-      }
-      if (dump.enough) resolve();
-    });
-    for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => resolve());
+    const dump = openDump(flags);
+    for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => interrupt());
     process.stderr.write(`listening on ${describeDevice(opened)}\n`);
-    const stop = await pingNeighbour(opened, flags.config.interfaces[0]);
-    await promise;
-    await stop();
-    end();
+    const stop = await pingNeighbour(opened, interfaces[0]);
+    try {
+      await Promise.race([dump.watch(device), interrupted]);
+    } finally {
+      await stop();
+    }
+    dump.end();
     process.stderr.write(`${dump.taken} packets captured, ${dump.seen} received\n`);
     return 0;
   } finally {

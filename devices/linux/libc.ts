@@ -3,7 +3,7 @@
 import { dlopen, FFIType, read } from "bun:ffi";
 import { StackError } from "../../src/errors.ts";
 
-const { i32, u32, u64, i64_fast, ptr, cstring } = FFIType;
+const { i32, u32, u64, i64_fast, ptr } = FFIType;
 
 // `open`, `fcntl` and `ioctl` are variadic in C. Linux passes variadic arguments as it does fixed ones, on x64 and on
 // arm64; Apple's arm64 does not.
@@ -23,10 +23,9 @@ const SYMBOLS = {
   setsockopt: { args: [i32, i32, i32, ptr, u32], returns: i32 },
   getsockopt: { args: [i32, i32, i32, ptr, ptr], returns: i32 },
   recvmmsg: { args: [i32, ptr, u32, i32, ptr], returns: i32 },
-  mmap: { args: [ptr, u64, i32, i32, i32, i64_fast], returns: ptr },
+  // Not a pointer: what it returns when it fails is -1, and as a pointer that would be a large number.
+  mmap: { args: [ptr, u64, i32, i32, i32, i64_fast], returns: i64_fast },
   munmap: { args: [ptr, u64], returns: i32 },
-  if_nametoindex: { args: [ptr], returns: u32 },
-  strerror: { args: [i32], returns: cstring },
   __errno_location: { args: [], returns: ptr },
 } as const;
 

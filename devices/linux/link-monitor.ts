@@ -6,7 +6,11 @@
  * listener is told every change of up and down that was heard of, and in the end always what is.
  */
 
+import { StackError } from "../../src/errors.ts";
 import { type Link, RouteSocket } from "./netlink.ts";
+
+/** Where there is news each time that the news has been looked at, what is left is for the next time. */
+const MAX_ROUNDS = 4;
 
 /** What happened to the interface. Nothing is told twice. */
 export interface LinkListener {
@@ -52,7 +56,6 @@ export class LinkMonitor {
   look(listener: LinkListener): void {
     let concerns = this.index === 0 || this.routes.missed;
     const following = this.index;
-    this.routes.missed = false;
     this.routes.news((index, exists, up) => {
       if (index !== following) return;
       concerns = true;
@@ -61,10 +64,19 @@ export class LinkMonitor {
     if (concerns || this.routes.missed) this.compare(listener);
   }
 
-  /** Asks how the interface is now, whatever the news. */
+  /** Asks how the interface is now, whatever the news; again where there was news while it asked. */
   compare(listener: LinkListener): void {
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      this.routes.missed = false;
+      this.compareOnce(listener);
+      if (!this.routes.missed) return;
+    }
+  }
+
+  private compareOnce(listener: LinkListener): void {
     if (this.index !== 0) {
-      const now = this.routes.link(this.index);
+      const now = this.ask(this.index);
+      if (now === undefined) return;
       if (now === null) {
         this.index = 0;
         this.up = false;
@@ -79,8 +91,19 @@ export class LinkMonitor {
       }
     }
     if (this.index !== 0) return;
-    const successor = this.routes.link(this.name);
-    if (successor !== null) listener.linkAppeared(successor);
+    const successor = this.ask(this.name);
+    if (successor) listener.linkAppeared(successor);
+  }
+
+  /** How the interface is, `null` where there is none; `undefined` where the kernel does not say, and is asked again. */
+  ask(wanted: number | string): Link | null | undefined {
+    try {
+      return this.routes.link(wanted);
+    } catch (error) {
+      if (!(error instanceof StackError)) throw error;
+      this.routes.missed = true;
+      return undefined;
+    }
   }
 
   private setUp(up: boolean, listener: LinkListener): void {

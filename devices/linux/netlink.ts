@@ -8,7 +8,7 @@
 
 import { StackError } from "../../src/errors.ts";
 import type { Cidr, IpAddress } from "../../src/wire/ip-address.ts";
-import { EINTR, ENOBUFS, errnoCode, errnoName } from "./errno.ts";
+import { EAGAIN, EINTR, ENOBUFS, ENODEV, errnoCode, errnoName } from "./errno.ts";
 import { cString, type Libc, libc } from "./libc.ts";
 
 const AF_INET = 2;
@@ -43,11 +43,13 @@ const IFLA_INFO_KIND = 1;
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
 const IFF_UP = 1;
+/** An answer that got lost in a flood of news is asked for again, so often in all. */
+const MAX_REQUESTS = 3;
 /** An IPv6 address is usable at once: nobody else is on a TUN interface whom duplicate detection could find. */
 const IFA_F_NODAD = 2;
 
 /** What is asked of an interface. */
-export interface LinkSettings {
+interface LinkSettings {
   mtu: number;
   /** Packets that wait in the kernel to be read. */
   queueLength: number;
@@ -67,7 +69,7 @@ export interface Link extends LinkSettings {
 }
 
 /** Hears what others did to interfaces: the number of one, and whether it is there, and up. */
-export type LinkNews = (index: number, exists: boolean, up: boolean) => void;
+type LinkNews = (index: number, exists: boolean, up: boolean) => void;
 
 /** Builds one message: fields in host byte order (little-endian on everything that Bun runs on), padded to four. */
 class Message {
@@ -214,15 +216,27 @@ export class RouteSocket {
     this.descriptor = -1;
   }
 
-  /** The interface of this number or name, or `null` where there is none. */
+  /**
+   * The interface of this number or name, or `null` where there is none.
+   *
+   * @throws StackError where the kernel does not say which of both it is
+   */
   link(wanted: number | string): Link | null {
     let found: Link | null = null;
     const request = new Message(RTM_GETLINK, NLM_F_ACK).link(typeof wanted === "number" ? wanted : 0, 0, 0);
     if (typeof wanted === "string") request.attribute(IFLA_IFNAME, cString(wanted));
-    this.exchange(request, (type, body) => {
-      if (type === RTM_NEWLINK) found = linkOf(body);
-    });
-    return found;
+    let errno = EAGAIN;
+    for (let i = 0; i < MAX_REQUESTS && errno === EAGAIN; i++) {
+      errno = this.exchange(request, (type, body) => {
+        if (type === RTM_NEWLINK) found = linkOf(body);
+      });
+    }
+    if (errno === 0) return found;
+    if (errno === ENODEV) return null;
+    throw new StackError(
+      errnoCode(errno),
+      `The kernel did not say whether there is an interface ${wanted} (${errnoName(errno)}); try again.`,
+    );
   }
 
   /** All interfaces. */

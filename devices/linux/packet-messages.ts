@@ -29,9 +29,10 @@ const AUXDATA = 16;
 /** Frames through recvmmsg(2), many a call, and send(2), one a call. */
 export class PacketMessages implements PacketIo {
   errno = 0;
+  /** One that was refused is offered again a while later: there is nothing to be gained by asking sooner. */
   readonly unsent = false;
-  /** Received frames that were longer than any frame may be. */
   truncated = 0;
+  taken = 0;
   private readonly c: Libc = libc();
   private readonly fd: number;
   private readonly slab: Uint8Array;
@@ -92,6 +93,10 @@ export class PacketMessages implements PacketIo {
     }
   }
 
+  get pending(): boolean {
+    return this.next < this.filled;
+  }
+
   private readAuxdata(frame: Frame, slot: number): void {
     const at = (this.controlAt + slot * CONTROL + AUXDATA) >> 2;
     const tag = this.words[at + 4];
@@ -120,6 +125,10 @@ export class PacketMessages implements PacketIo {
     return frame;
   }
 
+  get hasRoom(): boolean {
+    return this.waiting === 0;
+  }
+
   commit(frame: Frame): number {
     writeVnetHeader(frame.bytes, HEADER_AT, frame, "ethernet");
     this.waiting = VNET_HEADER_LENGTH + frame.length;
@@ -134,6 +143,7 @@ export class PacketMessages implements PacketIo {
       if (errno !== EINTR) return errno;
     }
     this.waiting = 0;
+    this.taken++;
     return 0;
   }
 

@@ -27,14 +27,14 @@ const LENGTH = 4;
 const SNAPPED = 8;
 const MAC = 12;
 const TAG = 24;
-/** Where the kernel puts frames and expects them, with their virtio-net header: behind that header. */
-const RECEIVE_AT = 68;
-const SEND_AT = 32;
-/** Pushes received frames on to where an IP header lies on a multiple of four. */
+/** What the kernel leaves free in front of received frames, so that an IP header lies on a multiple of four. */
 const RESERVE = 2;
+/** Where in a slot the kernel puts the virtio-net header of a received frame, and where it expects that of one to send. */
+const RECEIVE_AT = 66 + RESERVE;
+const SEND_AT = 32;
 
-/** Each slot holds the largest super-segment; none lies across the end of a block. */
-const SLOT = (RECEIVE_AT + RESERVE + LARGEST_MESSAGE + 15) & ~15;
+/** Each slot holds a frame of any length; none lies across the end of a block. */
+const SLOT = (RECEIVE_AT + LARGEST_MESSAGE + 15) & ~15;
 const BLOCK = 1 << 20;
 const SLOTS_A_BLOCK = Math.floor(BLOCK / SLOT);
 const RECEIVE_BLOCKS = 16;
@@ -70,6 +70,10 @@ const adopt = toArrayBuffer as unknown as (
  */
 export class PacketRing implements PacketIo {
   errno = 0;
+  truncated = 0;
+  taken = 0;
+  /** The kernel knows which slots were not released. */
+  readonly pending = false;
   private readonly c: Libc = libc();
   private readonly socket: PacketSocket;
   private readonly size = BLOCK * (RECEIVE_BLOCKS + SEND_BLOCKS);
@@ -92,12 +96,7 @@ export class PacketRing implements PacketIo {
     check(socket.setOption(PACKET_LOSS, packInt(1)));
     check(socket.setOption(PACKET_RX_RING, packRingRequest(BLOCK, RECEIVE_BLOCKS, SLOT)));
     check(socket.setOption(PACKET_TX_RING, packRingRequest(BLOCK, SEND_BLOCKS, SLOT)));
-    const mapping = this.c.mmap(null, this.size, PROT_READ_WRITE, MAP_SHARED, socket.fd, 0);
-    if (mapping === null || Number(mapping) < 0) {
-      check(this.c.errno());
-      throw new StackError("EIO", "The rings of the packet socket could not be mapped.");
-    }
-    this.mapping = Number(mapping) as Pointer;
+    this.mapping = mapRings(socket.fd, this.size);
     const memory = adopt(this.mapping, 0, this.size, this.size, (this.c.munmap as unknown as Callable).ptr);
     this.bytes = new Uint8Array(memory);
     this.words = new Int32Array(memory);
@@ -106,35 +105,52 @@ export class PacketRing implements PacketIo {
 
   receive(frame: Frame): boolean {
     const { words } = this;
-    if (this.holding) {
-      Atomics.store(words, slotAt(0, this.next) >> 2, TP_STATUS_AVAILABLE);
-      this.holding = false;
-      this.next = this.next + 1 === RECEIVE_SLOTS ? 0 : this.next + 1;
+    for (;;) {
+      if (this.holding) this.release();
+      const at = slotAt(0, this.next);
+      const status = Atomics.load(words, (at + STATUS) >> 2);
+      if ((status & TP_STATUS_USER) === 0) {
+        // An error is told to nobody who does not ask, and poll(2) finds it again and again until then.
+        this.errno = this.socket.takeError();
+        return false;
+      }
+      this.holding = true;
+      const length = words[(at + LENGTH) >> 2];
+      if (length !== words[(at + SNAPPED) >> 2]) {
+        this.truncated++;
+        continue;
+      }
+      frame.bytes = this.bytes;
+      frame.offset = at + (words[(at + MAC) >> 2] & 0xffff);
+      frame.length = length;
+      readVnetHeader(this.bytes, frame.offset - VNET_HEADER_LENGTH, frame);
+      const tag = words[(at + TAG) >> 2];
+      restoreTag(frame, status, tag & 0xffff, tag >>> 16);
+      return true;
     }
-    const at = slotAt(0, this.next);
-    const status = Atomics.load(words, (at + STATUS) >> 2);
-    if ((status & TP_STATUS_USER) === 0) {
-      // An error is told to nobody who does not ask, and poll(2) finds it again and again until then.
-      this.errno = this.socket.takeError();
-      return false;
-    }
-    this.holding = true;
-    frame.bytes = this.bytes;
-    frame.offset = at + (words[(at + MAC) >> 2] & 0xffff);
-    frame.length = words[(at + SNAPPED) >> 2];
-    readVnetHeader(this.bytes, frame.offset - VNET_HEADER_LENGTH, frame);
-    const tag = words[(at + TAG) >> 2];
-    restoreTag(frame, status, tag & 0xffff, tag >>> 16);
-    return true;
+  }
+
+  /** The slot that was being read is the kernel's again. */
+  private release(): void {
+    Atomics.store(this.words, slotAt(0, this.next) >> 2, TP_STATUS_AVAILABLE);
+    this.holding = false;
+    this.next = this.next + 1 === RECEIVE_SLOTS ? 0 : this.next + 1;
   }
 
   transmit(length: number): Frame | null {
-    const at = slotAt(RECEIVE_BLOCKS, this.slot);
-    if (Atomics.load(this.words, (at + STATUS) >> 2) !== TP_STATUS_AVAILABLE) return null;
+    if (!this.hasRoom) return null;
     const frame = this.outgoing;
-    frame.offset = at + SEND_AT + VNET_HEADER_LENGTH;
+    frame.offset = slotAt(RECEIVE_BLOCKS, this.slot) + SEND_AT + VNET_HEADER_LENGTH;
     frame.length = length;
     return frame;
+  }
+
+  get hasRoom(): boolean {
+    return this.statusOf(this.slot) === TP_STATUS_AVAILABLE;
+  }
+
+  private statusOf(slot: number): number {
+    return Atomics.load(this.words, (slotAt(RECEIVE_BLOCKS, slot) + STATUS) >> 2);
   }
 
   commit(frame: Frame): number {
@@ -153,29 +169,32 @@ export class PacketRing implements PacketIo {
 
   flush(): number {
     if (this.waiting === 0) return 0;
-    for (;;) {
-      if (this.c.send(this.socket.fd, null, 0, MSG_DONTWAIT) >= 0) break;
-      const errno = this.c.errno();
-      if (errno !== EINTR) return errno;
-    }
+    let errno: number;
+    do {
+      errno = this.c.send(this.socket.fd, null, 0, MSG_DONTWAIT) >= 0 ? 0 : this.c.errno();
+    } while (errno === EINTR);
+    const left = this.countLeft();
+    this.taken += this.waiting - left;
+    this.waiting = left;
     // Where the socket's buffer is full, the kernel takes some and says nothing of the others.
-    const last = slotAt(RECEIVE_BLOCKS, before(this.slot));
-    if (Atomics.load(this.words, (last + STATUS) >> 2) === TP_STATUS_SEND_REQUEST) return EAGAIN;
-    this.waiting = 0;
-    return 0;
+    return errno === 0 && left > 0 ? EAGAIN : errno;
+  }
+
+  /** The kernel takes them in order, so those that it has not taken are the last ones. */
+  private countLeft(): number {
+    let left = 0;
+    for (let slot = before(this.slot); left < this.waiting; left++, slot = before(slot)) {
+      if (this.statusOf(slot) !== TP_STATUS_SEND_REQUEST) break;
+    }
+    return left;
   }
 
   drop(): number {
-    // The kernel takes them in order, so those that it has not taken are the last ones; it will look for the next one
-    // at the first of them.
-    let dropped = 0;
-    while (dropped < SEND_SLOTS) {
-      const slot = before(this.slot);
-      const status = (slotAt(RECEIVE_BLOCKS, slot) + STATUS) >> 2;
-      if (Atomics.load(this.words, status) !== TP_STATUS_SEND_REQUEST) break;
-      Atomics.store(this.words, status, TP_STATUS_AVAILABLE);
-      this.slot = slot;
-      dropped++;
+    const dropped = this.countLeft();
+    // The kernel will look for the next one at the first of them.
+    for (let i = 0; i < dropped; i++) {
+      this.slot = before(this.slot);
+      Atomics.store(this.words, (slotAt(RECEIVE_BLOCKS, this.slot) + STATUS) >> 2, TP_STATUS_AVAILABLE);
     }
     this.waiting = 0;
     return dropped;
@@ -188,6 +207,18 @@ export class PacketRing implements PacketIo {
   close(): void {
     this.c.mmap(this.mapping, this.size, PROT_READ_WRITE, MAP_NOTHING, -1, 0);
   }
+}
+
+/**
+ * The rings of a packet socket, `length` bytes, in our memory.
+ *
+ * @throws StackError where the kernel does not map them
+ */
+export function mapRings(fd: number, length: number): Pointer {
+  const c = libc();
+  const mapping = Number(c.mmap(null, length, PROT_READ_WRITE, MAP_SHARED, fd, 0));
+  if (mapping < 0) check(c.errno());
+  return mapping as Pointer;
 }
 
 function before(slot: number): number {

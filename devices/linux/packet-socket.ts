@@ -107,8 +107,9 @@ export class PacketSocket {
     return this.answer[0];
   }
 
-  /** Frames that were for us and found no room since the last time that this was asked. */
+  /** Frames that were for us and found no room since the last time that this was asked; none after `close`. */
   takeDrops(): number {
+    if (this.closed) return 0;
     // `struct tpacket_stats_v3` has a third number, which is not of interest.
     this.answerLength[0] = 12;
     if (this.c.getsockopt(this.fd, SOL_PACKET, PACKET_STATISTICS, this.answer, this.answerLength) < 0)

@@ -2,7 +2,6 @@ import { EINTR } from "./errno.ts";
 import { type Libc, libc } from "./libc.ts";
 
 export const POLLIN = 0x1;
-export const POLLOUT = 0x4;
 /** The longest time that poll(2) and a timer can be given, in ms. */
 export const LONGEST_WAIT_MS = 0x7fff_ffff;
 
@@ -19,7 +18,7 @@ export class PollSet {
     this.size = 0;
   }
 
-  /** `events` is `POLLIN`, `POLLOUT` or both; errors and hang-ups are reported in any case. */
+  /** `events` is `POLLIN`; errors and hang-ups are reported in any case. */
   add(descriptor: number, events: number): void {
     const at = this.size++ * WORDS;
     if (at === this.requests.length) {

@@ -11,7 +11,7 @@
  */
 
 import { type Libc, libc } from "./libc.ts";
-import { LONGEST_WAIT_MS, POLLIN, POLLOUT, PollSet } from "./poll.ts";
+import { LONGEST_WAIT_MS, POLLIN, PollSet } from "./poll.ts";
 import { acquireSignal, getUp, goToSleep, releaseSignal, type Sleeper } from "./sigio.ts";
 
 const F_GETFL = 3;
@@ -28,16 +28,15 @@ const SURE = 4;
 /** The readiness of one non-blocking descriptor, for the event loop of the main thread. */
 export class Readiness implements Sleeper {
   readonly descriptor: number;
-  /** What a signal may wake it for: `POLLIN`, `POLLOUT` or both. */
-  interest = 0;
   private readonly c: Libc = libc();
   private readonly flags: number;
   private readonly poll = new PollSet();
   private readable: (() => void) | null = null;
-  private writable: (() => void) | null = null;
   private keepAlive: ReturnType<typeof setInterval> | null = null;
   private keepsRunning = true;
   private signals = false;
+  /** A signal may wake it. */
+  private asleep = false;
   /** From `rest` to the callback. */
   private resting = false;
   private restedAt = 0;
@@ -45,7 +44,7 @@ export class Readiness implements Sleeper {
   private gain = 0;
   private readonly look = (): void => this.lookAround();
   private readonly fallAsleep = (): void => {
-    if (this.resting) this.sleepFor(POLLIN);
+    if (this.resting) this.sleep();
   };
   private readonly recheck = (): void => this.wakeIfReady();
 
@@ -77,12 +76,6 @@ export class Readiness implements Sleeper {
     else this.keepAlive?.unref();
   }
 
-  /** Registers the callback for "there may be room to write", called once after each `awaitRoom`. */
-  watchRoom(writable: () => void): void {
-    this.useSignals();
-    this.writable = writable;
-  }
-
   private useSignals(): void {
     if (this.signals) return;
     acquireSignal();
@@ -100,11 +93,6 @@ export class Readiness implements Sleeper {
     else queueMicrotask(this.fallAsleep);
   }
 
-  /** A write found no room. */
-  awaitRoom(): void {
-    if (this.writable !== null) this.sleepFor(POLLOUT);
-  }
-
   /** Sleeps no more, and calls back no more, until `resume`: there is nothing to be had from the descriptor. */
   pause(): void {
     this.resting = false;
@@ -116,74 +104,63 @@ export class Readiness implements Sleeper {
     if (this.resting || this.readable === null) return;
     this.resting = true;
     this.restedAt = performance.now();
-    this.arm(POLLIN);
+    this.arm();
     // What lies there already sends no signal; and a program that waits before it has asked is to be called, too.
     setImmediate(() => {
-      if (this.resting) this.wake(POLLIN);
+      if (this.resting) this.wake();
     });
   }
 
   /** One turn of the loop while it stays awake. */
   private lookAround(): void {
     if (!this.resting) return;
-    if (this.ask(POLLIN) !== 0) {
-      this.wake(POLLIN);
+    if (this.isReady()) {
+      this.wake();
     } else if (performance.now() - this.restedAt < AWAKE_MS) {
       setImmediate(this.look);
     } else {
-      this.sleepFor(POLLIN);
+      this.sleep();
     }
   }
 
-  private sleepFor(event: number): void {
-    this.arm(event);
+  private sleep(): void {
+    this.arm();
     // What came before the descriptor was armed sends no signal.
-    if (this.ask(this.interest) !== 0) setImmediate(this.recheck);
+    if (this.isReady()) setImmediate(this.recheck);
   }
 
   private wakeIfReady(): void {
-    if (this.interest === 0) return;
-    const found = this.ask(this.interest);
-    if (found !== 0) this.wake(found);
+    if (this.asleep && this.isReady()) this.wake();
   }
 
-  private ask(events: number): number {
+  /** Whether there is something to read, or an error. */
+  private isReady(): boolean {
     this.poll.clear();
-    this.poll.add(this.descriptor, events);
-    return this.poll.wait(0) === 0 ? 0 : this.poll.found(0);
+    this.poll.add(this.descriptor, POLLIN);
+    return this.poll.wait(0) !== 0;
   }
 
-  private arm(event: number): void {
-    if (this.interest === 0) {
-      goToSleep(this);
-      this.c.fcntl(this.descriptor, F_SETFL, this.flags | O_ASYNC);
-    }
-    this.interest |= event;
+  private arm(): void {
+    if (this.asleep) return;
+    this.asleep = true;
+    goToSleep(this);
+    this.c.fcntl(this.descriptor, F_SETFL, this.flags | O_ASYNC);
   }
 
   private getUp(): void {
-    if (this.interest === 0) return;
-    this.interest = 0;
+    if (!this.asleep) return;
+    this.asleep = false;
     getUp(this);
     this.c.fcntl(this.descriptor, F_SETFL, this.flags);
   }
 
-  /** Something was found, or an error, which concerns both directions. */
-  wake(found: number): void {
-    const isReadable = this.resting && (found & ~POLLOUT) !== 0;
-    const isWritable = (this.interest & POLLOUT) !== 0 && (found & ~POLLIN) !== 0;
-    const left = this.interest & ~(isReadable ? POLLIN : 0) & ~(isWritable ? POLLOUT : 0);
+  /** Something was found, or an error. */
+  wake(): void {
     this.getUp();
-    if (left !== 0) this.sleepFor(left);
-    try {
-      if (isReadable) {
-        this.resting = false;
-        this.learn(performance.now() - this.restedAt);
-        this.readable?.();
-      }
-    } finally {
-      if (isWritable) this.writable?.();
-    }
+    if (!this.resting) return;
+    this.resting = false;
+    this.learn(performance.now() - this.restedAt);
+    this.readable?.();
   }
 
   private learn(waitedMs: number): void {
@@ -194,7 +171,6 @@ export class Readiness implements Sleeper {
   /** Before the descriptor is closed: no callback comes any more, and the process may end. */
   close(): void {
     this.readable = null;
-    this.writable = null;
     this.pause();
     if (this.keepAlive !== null) clearInterval(this.keepAlive);
     this.keepAlive = null;

@@ -8,15 +8,13 @@
 
 import { StackError } from "../../src/errors.ts";
 import { type Libc, libc } from "./libc.ts";
-import { PollSet } from "./poll.ts";
+import { POLLIN, PollSet } from "./poll.ts";
 
-/** Something that sleeps until its descriptor has what it is interested in. */
+/** Something that sleeps until its descriptor becomes readable. */
 export interface Sleeper {
   readonly descriptor: number;
-  /** What it waits for, as poll(2) has it. */
-  readonly interest: number;
-  /** It has come, or an error. Called from the event loop. */
-  wake(found: number): void;
+  /** It has, or there is an error. Called from the event loop. */
+  wake(): void;
 }
 
 const SIGIO = 29;
@@ -35,7 +33,7 @@ let poll: PollSet | null = null;
 function onSignal(): void {
   // The signal does not say whose it is. With one sleeper that is no question; of several each is asked.
   if (sleeping.length === 1) {
-    wake(sleeping[0], sleeping[0].interest);
+    wake(sleeping[0]);
     return;
   }
   poll ??= new PollSet();
@@ -43,23 +41,22 @@ function onSignal(): void {
   candidates.length = 0;
   for (const sleeper of sleeping) {
     candidates.push(sleeper);
-    poll.add(sleeper.descriptor, sleeper.interest);
+    poll.add(sleeper.descriptor, POLLIN);
   }
   if (poll.wait(0) === 0) return;
   // What wakes up may go to sleep again at once, or close another one.
   const woken = candidates;
   candidates = [];
   for (let i = 0; i < woken.length; i++) {
-    const found = poll.found(i);
-    if (found !== 0 && sleeping.includes(woken[i])) wake(woken[i], found);
+    if (poll.found(i) !== 0 && sleeping.includes(woken[i])) wake(woken[i]);
   }
   candidates = woken;
 }
 
 /** What a callback throws is not to keep the others asleep. */
-function wake(sleeper: Sleeper, found: number): void {
+function wake(sleeper: Sleeper): void {
   try {
-    sleeper.wake(found);
+    sleeper.wake();
   } catch (error) {
     queueMicrotask(() => {
       throw error;

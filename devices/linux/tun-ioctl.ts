@@ -29,7 +29,7 @@ export const TUN_F_USO4 = 0x20;
 export const TUN_F_USO6 = 0x40;
 
 /** Bytes of an interface name, with the NUL at its end. */
-export const IFNAMSIZ = 16;
+const IFNAMSIZ = 16;
 const IFREQ_SIZE = 40;
 
 /** A `struct ifreq` that asks for the interface `name`, or for a new one where `name` is empty. */

@@ -1,9 +1,11 @@
 import { type Capabilities, type Device, type DeviceEvent, Frame, type Medium } from "../../src/device.ts";
 import { StackError } from "../../src/errors.ts";
-import { ETHERNET_HEADER_LENGTH, VLAN_TAG_LENGTH } from "../../src/wire/ethernet.ts";
+import { ETHERNET_HEADER_LENGTH } from "../../src/wire/ethernet.ts";
 import { frameMemory } from "../../src/wire/frame-memory.ts";
 import { type Cidr, parseCidr } from "../../src/wire/ip-address.ts";
+import { DeviceEvents } from "./device-events.ts";
 import { EAGAIN, EBADFD, EBUSY, EFAULT, EINTR, errnoName } from "./errno.ts";
+import { LARGEST_PACKET, LINK_HEADER, tooLong } from "./frame-size.ts";
 import { type Libc, libc } from "./libc.ts";
 import { type LinkListener, LinkMonitor } from "./link-monitor.ts";
 import type { Link } from "./netlink.ts";
@@ -31,7 +33,7 @@ export interface TunTapOptions {
   readonly name?: string;
   /** The address that the kernel gets on the interface, with its prefix: `"192.168.69.100/24"`. None unless told. */
   readonly hostAddress?: string | Cidr;
-  /** Largest IP packet in bytes, 68 .. 65,535; 1,500 unless told. */
+  /** Largest IP packet in bytes, 68 .. 65,535, with TAP 68 .. 65,521; 1,500 unless told. */
   readonly mtu?: number;
   /** Packets that the kernel keeps for us to read before it drops (`txqueuelen`); the kernel's 500 unless told. */
   readonly queueLength?: number;
@@ -66,13 +68,15 @@ export interface TunTapDevice extends Device {
 
 /** Where IP headers begin in the buffers: room for an Ethernet header and for a virtio-net header before that. */
 const IP_AT = 32;
-/** Any IP packet: the interface's MTU may be raised by others while we have it open. */
-const LARGEST_PACKET = 65535;
-const LARGEST_LINK_HEADER = ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH;
 /** A system call that signals interrupt again and again is given up. */
 const MAX_INTERRUPTIONS = 16;
 /** An interface that was just made is held by whoever makes it; so often, at growing intervals, it is tried again. */
 const MAX_ATTEMPTS = 10;
+
+/** The kernel counts the Ethernet header of a TAP interface against the largest packet. */
+const LARGEST_MTU = { tun: LARGEST_PACKET, tap: LARGEST_PACKET - ETHERNET_HEADER_LENGTH } as const;
+
+const NOTHING: readonly number[] = [];
 
 class Counts implements TunTapCounts {
   received = 0;
@@ -96,7 +100,7 @@ class TunTap implements TunTapDevice, LinkListener {
   private readonly settings: KernelSettings;
   private readonly readiness: Readiness;
   private readonly monitor: LinkMonitor;
-  private readonly news: Readiness;
+  private readonly events: DeviceEvents;
   private readonly pollSet = new PollSet();
   private readonly everything: readonly number[];
   private readonly newsOnly: readonly number[];
@@ -110,15 +114,14 @@ class TunTap implements TunTapDevice, LinkListener {
   private readonly outgoingPart: Uint8Array;
   /** The longest frame that is lent. It never shrinks: a sender may not have heard of a smaller MTU yet. */
   private largestFrame = 0;
-  private eventCallback: ((event: DeviceEvent) => void) | null = null;
-  private events = 0;
   private lent = false;
   private closed = false;
   /** Frames pass. Not so between the removal of the interface and its return. */
   private attached = true;
   private attempts = 0;
   private retry: ReturnType<typeof setTimeout> | null = null;
-  private retryAt = Number.POSITIVE_INFINITY;
+  /** When an interface that was held is tried again: `waitForAny` blocks no longer, in ms of `performance.now()`. */
+  wakeAt = Number.POSITIVE_INFINITY;
   /** The number of the interface that was reported as one that can't be had; 0 for none. */
   private refused = 0;
 
@@ -137,7 +140,7 @@ class TunTap implements TunTapDevice, LinkListener {
     this.settings = settings;
     this.monitor = monitor;
     this.readiness = new Readiness(fd);
-    this.news = new Readiness(monitor.descriptor);
+    this.events = new DeviceEvents(monitor, this);
     this.everything = [fd, monitor.descriptor];
     this.newsOnly = [monitor.descriptor];
     this.capabilities = {
@@ -149,7 +152,8 @@ class TunTap implements TunTapDevice, LinkListener {
     };
     this.vnet = vnet ? VNET_HEADER_LENGTH : 0;
     this.frameAt = kind === "tun" ? IP_AT : IP_AT - ETHERNET_HEADER_LENGTH;
-    const size = this.frameAt + LARGEST_LINK_HEADER + LARGEST_PACKET + 1;
+    // For any IP packet: the interface's MTU may be raised by others while we have it open.
+    const size = this.frameAt + LINK_HEADER + LARGEST_PACKET + 1;
     this.incoming = frameMemory(size);
     this.incomingPart = this.incoming.subarray(this.frameAt - this.vnet);
     this.outgoing = new Frame(frameMemory(size));
@@ -162,11 +166,14 @@ class TunTap implements TunTapDevice, LinkListener {
     return this.monitor.name;
   }
 
-  private setMtu(mtu: number): void {
+  /** Returns whether that is another one. */
+  private setMtu(mtu: number): boolean {
+    if (mtu === this.capabilities.mtu) return false;
     this.capabilities = Object.freeze({ ...this.capabilities, mtu });
-    const linkHeader = this.kind === "tun" ? 0 : LARGEST_LINK_HEADER;
+    const linkHeader = this.kind === "tun" ? 0 : LINK_HEADER;
     const largestPacket = Math.max(mtu, this.capabilities.maxSuperSegment);
     this.largestFrame = Math.max(this.largestFrame, largestPacket + linkHeader);
+    return true;
   }
 
   receive(frame: Frame): boolean {
@@ -208,10 +215,7 @@ class TunTap implements TunTapDevice, LinkListener {
 
   transmit(length: number): Frame | null {
     if (length > this.largestFrame) {
-      throw new StackError(
-        "EMSGSIZE",
-        `A frame of ${length} bytes is too long for ${this.name}: its MTU is ${this.capabilities.mtu}, and the longest frame ${this.largestFrame}.`,
-      );
+      throw tooLong(this.name, length, this.capabilities.mtu, this.largestFrame);
     }
     this.lent = true;
     const frame = this.outgoing;
@@ -253,7 +257,7 @@ class TunTap implements TunTapDevice, LinkListener {
     if (this.closed) return;
     this.readiness.watch(callback);
     if (!this.attached) this.readiness.pause();
-    this.watchNews();
+    this.events.watch();
   }
 
   /** Never needed: a write takes the frame or loses it at once. */
@@ -264,84 +268,75 @@ class TunTap implements TunTapDevice, LinkListener {
   }
 
   onEvent(callback: (event: DeviceEvent) => void): void {
-    if (this.closed) return;
-    this.eventCallback = callback;
-    // In a worker, which signals do not reach, `wait` brings the news.
-    if (Bun.isMainThread) this.watchNews();
-  }
-
-  private watchNews(): void {
-    const isBackground = true;
-    this.news.watch(() => {
-      this.monitor.look(this);
-      this.news.rest();
-    }, isBackground);
+    if (!this.closed) this.events.listen(callback);
   }
 
   get descriptors(): readonly number[] {
+    if (this.closed) return NOTHING;
     return this.attached ? this.everything : this.newsOnly;
   }
 
   wait(timeoutMs: number): boolean {
     const until = performance.now() + timeoutMs;
-    const eventsBefore = this.events;
+    const toldBefore = this.events.told;
     for (let now = 0; !this.closed; ) {
       now = performance.now();
-      if (now >= this.retryAt) this.tryAgain();
+      if (now >= this.wakeAt) this.tryAgain();
       const descriptors = this.descriptors;
       this.pollSet.clear();
       for (const descriptor of descriptors) this.pollSet.add(descriptor, POLLIN);
-      this.pollSet.wait(timeoutMs <= 0 ? 0 : Math.min(until, this.retryAt) - now);
+      this.pollSet.wait(timeoutMs <= 0 ? 0 : Math.min(until, this.wakeAt) - now);
       const isReadable = this.attached && (this.pollSet.found(0) & POLLIN) !== 0;
       const isBroken = this.attached && !isReadable && this.pollSet.found(0) !== 0;
       if (this.pollSet.found(descriptors.length - 1) !== 0) this.monitor.look(this);
       if (isReadable && this.attached) return true;
       if (isBroken) this.detach();
       // The program may have something to do about what it was just told.
-      if (this.events !== eventsBefore || performance.now() >= until) return false;
+      if (this.events.told !== toldBefore || performance.now() >= until) return false;
     }
     return false;
   }
 
   linkUp(): void {
-    this.emit({ type: "up" });
+    this.events.emit({ type: "up" });
   }
 
   linkDown(): void {
-    this.emit({ type: "down" });
+    this.events.emit({ type: "down" });
   }
 
   linkMtu(mtu: number): void {
-    this.setMtu(mtu);
-    this.emit({ type: "mtu", mtu });
+    if (this.setMtu(mtu)) this.events.emit({ type: "mtu", mtu });
   }
 
   linkRemoved(): void {
     if (isAttached(this.fd)) {
       const sentence = `${this.name} was moved to another network namespace. Its frames still pass, but what happens to it there is not noticed; open it again from there.`;
-      this.emit({ type: "error", error: new StackError("ENODEV", sentence) });
+      this.events.emit({ type: "error", error: new StackError("ENODEV", sentence) });
       return;
     }
     this.detach();
-    this.emit({ type: "removed" });
+    this.events.emit({ type: "removed" });
   }
 
   /** There is an interface of the name again, whoever made it. */
   linkAppeared(link: Link): void {
     if (this.closed || isAttached(this.fd)) return;
-    const { errno } = attach(this.fd, this.kind, link.name, this.vnet !== 0);
+    const { errno, name } = attach(this.fd, this.kind, link.name, this.vnet !== 0);
     if (errno === 0) {
       this.attempts = 0;
       this.refused = 0;
-      this.takeUp(link);
+      // Where it vanished meanwhile, this has made it anew, and it is another one; or it has vanished again.
+      const taken = this.monitor.ask(name);
+      if (taken !== null) this.takeUp(taken ?? link);
     } else if (this.refused === link.index) {
       // It was said already, and once is enough.
     } else if (errno === EBUSY && this.attempts < MAX_ATTEMPTS) {
-      if (this.retryAt === Number.POSITIVE_INFINITY) this.tryLater(2 ** this.attempts++);
+      if (this.wakeAt === Number.POSITIVE_INFINITY) this.tryLater(2 ** this.attempts++);
     } else {
       this.attempts = 0;
       this.refused = link.index;
-      this.emit({ type: "error", error: attachError(errno, this.kind, link.name) });
+      this.events.emit({ type: "error", error: attachError(errno, this.kind, link.name) });
     }
   }
 
@@ -354,24 +349,24 @@ class TunTap implements TunTapDevice, LinkListener {
       if (!(error instanceof StackError)) throw error;
       problem = error;
     }
-    const now = this.monitor.routes.link(link.index) ?? link;
+    const now = this.monitor.ask(link.index) ?? link;
     this.monitor.follow(now);
     this.attached = true;
     this.readiness.resume();
-    if (problem !== null) this.emit({ type: "error", error: problem });
-    if (now.mtu !== this.capabilities.mtu) this.linkMtu(now.mtu);
+    if (problem !== null) this.events.emit({ type: "error", error: problem });
+    this.linkMtu(now.mtu);
     if (now.up) this.linkUp();
   }
 
   private tryLater(ms: number): void {
-    this.retryAt = performance.now() + ms;
+    this.wakeAt = performance.now() + ms;
     this.retry = setTimeout(() => this.tryAgain(), ms);
     this.retry.unref();
   }
 
   private tryAgain(): void {
     if (this.retry !== null) clearTimeout(this.retry);
-    this.retryAt = Number.POSITIVE_INFINITY;
+    this.wakeAt = Number.POSITIVE_INFINITY;
     this.monitor.compare(this);
   }
 
@@ -380,20 +375,14 @@ class TunTap implements TunTapDevice, LinkListener {
     this.readiness.pause();
   }
 
-  private emit(event: DeviceEvent): void {
-    if (this.eventCallback === null) return;
-    this.events++;
-    this.eventCallback(event);
-  }
-
   close(): void {
     if (this.closed) return;
     this.closed = true;
     this.attached = false;
-    this.eventCallback = null;
     if (this.retry !== null) clearTimeout(this.retry);
+    this.wakeAt = Number.POSITIVE_INFINITY;
     this.readiness.close();
-    this.news.close();
+    this.events.close();
     this.monitor.close();
     this.c.close(this.fd);
   }
@@ -405,7 +394,7 @@ export function openTunTap(
   options: TunTapOptions,
   hardwareAddress: Uint8Array | undefined,
 ): TunTapDevice {
-  const mtu = checkRange("mtu", options.mtu ?? 1500, 68, LARGEST_PACKET);
+  const mtu = checkRange("mtu", options.mtu ?? 1500, 68, LARGEST_MTU[kind]);
   const { queueLength, hostAddress } = options;
   if (queueLength !== undefined) checkRange("queueLength", queueLength, 1, 1_000_000);
   const address = typeof hostAddress === "string" ? parseCidr(hostAddress) : hostAddress;

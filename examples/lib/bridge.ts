@@ -1,8 +1,12 @@
 import { type Device, Frame } from "../../src/index.ts";
 import { formatHardwareAddress } from "../../src/wire/ethernet.ts";
 import { completeChecksum } from "../../src/wire/offload.ts";
+import { joinedLength, sendDatagrams } from "./datagrams.ts";
 
-/** A learning bridge between Ethernet devices (IEEE 802.1D-2004, 7): what comes in at one port leaves by another. */
+/**
+ * A learning bridge between Ethernet devices (IEEE 802.1D-2004, 7): what comes in at one port leaves by another, a
+ * super-segment as it is, joined datagrams one by one.
+ */
 
 export interface BridgeOptions {
   /** Stations that are remembered; 1,024 unless told. */
@@ -90,7 +94,7 @@ export class Bridge {
   private pass(port: number, now: number): void {
     const { bytes, offset, length } = this.frame;
     // No station has the address of a group, nor none.
-    if (length < HEADER || (bytes[offset + 6] & 1) !== 0) {
+    if (length < HEADER || (bytes[offset + 6] & 1) !== 0 || addressAt(bytes, offset + 6) === 0) {
       this.counts.malformed++;
       return;
     }
@@ -129,9 +133,15 @@ export class Bridge {
     const { frame, counts } = this;
     const device = this.ports[to];
     const { mtu, maxSuperSegment, checksumOffload } = device.capabilities;
-    const largest = frame.segmentSize > 0 ? maxSuperSegment : mtu;
-    if (frame.length > largest + TAGGED_HEADER) {
+    const joined = joinedLength(frame);
+    const largest = frame.segmentSize > 0 && joined === 0 ? maxSuperSegment : mtu;
+    if ((joined > 0 ? joined : frame.length) > largest + TAGGED_HEADER) {
       counts.tooLong++;
+      return;
+    }
+    if (joined > 0) {
+      if (sendDatagrams(frame, device)) counts.forwarded++;
+      else counts.full++;
       return;
     }
     // A super-segment's checksum is unfinished, and stays so. Another frame's may be, or not: here it ends being in doubt.

@@ -39,6 +39,25 @@ export function deviceFlags(argv: readonly string[]): { config: Config; rest: st
   }
 }
 
+/**
+ * `-i NAME` becomes `--name NAME`, also as `-iNAME` and behind the letters of other flags, as in `-ni NAME`. A name is that
+ * of an interface with a raw socket unless the command line has another device.
+ *
+ * @param switches the letters of flags without a value
+ */
+export function withInterface(argv: readonly string[], switches: string): string[] {
+  const pattern = new RegExp(`^-([${switches}]*)i(.*)$`);
+  const end = argv.includes("--") ? argv.indexOf("--") : argv.length;
+  const flags = argv.slice(0, end).flatMap((argument) => {
+    const [, before, name] = pattern.exec(argument) ?? [];
+    if (before === undefined) return [argument];
+    return [before === "" ? [] : [`-${before}`], "--name", name === "" ? [] : [name]].flat();
+  });
+  const has = (flag: RegExp) => flags.some((argument) => flag.test(argument));
+  const isRaw = has(/^--name(=|$)/) && !has(/^--(config|device)(=|$)/);
+  return [...(isRaw ? ["--device", "raw"] : []), ...flags, ...argv.slice(end)];
+}
+
 const KINDS: Readonly<Record<DeviceType, string>> = {
   memory: "memory",
   tun: "TUN interface",

@@ -8,7 +8,7 @@ export const FILTER_USAGE = `\
   [tcp|udp] [src|dst] port NUMBER            from or to a port
   not, and, or, ( )                          "and" and "or" bind alike, from left to right`;
 
-/** Whether a frame, which is in \`bytes[offset .. offset + length)\`, is of interest. */
+/** Whether a frame, which is in `bytes[offset .. offset + length)`, is of interest. */
 export type Filter = (bytes: Uint8Array, offset: number, length: number) => boolean;
 
 /** What filters look at; decoded once a frame, into the same record. */

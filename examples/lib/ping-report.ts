@@ -39,6 +39,11 @@ export class PingStatistics {
   /** Most requests that were under way at once. */
   private pipe = 0;
 
+  /** Requests that need no more waiting for: replies came, or errors. */
+  get answers(): number {
+    return this.received + this.errors;
+  }
+
   add(answer: EchoReply | EchoError): void {
     if (answer.type === "error") {
       this.errors++;

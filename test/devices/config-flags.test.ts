@@ -118,6 +118,7 @@ describe("configFromFlags", () => {
       [["--address="], "--address needs a value: write for example --address 192.168.69.1/24."],
       [["--mtu", "big"], '--mtu is "big"; write a whole number'],
       [["--mtu", "1e3"], '--mtu is "1e3"; write a whole number'],
+      [["--no-offload=true"], "--no-offload takes no value: write --no-offload alone, or --offload=true or"],
       [["--offload=maybe"], '--offload is "maybe"; write true or false'],
       [["--device", "mem0ry"], 'Did you mean "memory"?'],
       [["--device", "raw"], "--device raw has no name: say which interface"],

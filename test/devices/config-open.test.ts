@@ -99,6 +99,25 @@ describe("openConfig", () => {
     expect(seen[0]).toContain(" > 10.0.0.2.");
   });
 
+  test("a capture of IP packets is replayed on Ethernet with the hardware addresses given", () => {
+    const opened = (keys: object) => {
+      const object = {
+        device: { ...memory, medium: "ethernet" },
+        middleware: { type: "replay", file: "test/fixtures/ping.pcap", speed: 1000, ...keys },
+      };
+      return openConfig(parseConfig(object, "x")).device;
+    };
+    expect(failure(() => opened({})).message).toContain("`link-source` in a configuration");
+    const source = { "link-source": "02:00:00:00:00:09" };
+    expect(receiveAll(opened(source))[0].slice(0, 14)).toEqual([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0]);
+    const both = { ...source, "link-destination": "02:00:00:00:00:07" };
+    expect(receiveAll(opened(both))[0].slice(0, 6)).toEqual([2, 0, 0, 0, 0, 7]);
+    expect(failure(() => opened({ "link-destination": "02:00:00:00:00:07" })).message).toContain(
+      "give link-source, too",
+    );
+    expect(failure(() => opened({ "link-source": "interface" })).message).toContain("write the six bytes");
+  });
+
   test("several devices: one capture file, middleware around one of them, each with its interface", () => {
     const path = join(directory, "both.pcap");
     const object = {

@@ -134,6 +134,25 @@ describe("when the source is fast", () => {
     expect(device.counts).toMatchObject({ pushed: 20_000, tooLarge: 0, tooSmall: 0 });
   });
 
+  test("a chunk of any size is taken, bit by bit", async () => {
+    const duplex = new Duplex({ read() {}, write: (_, _e, done) => done() });
+    const device = streamDevice(duplex, { framing: "ip", queueLength: 64 });
+    const events = eventsOf(device);
+    duplex.push(Buffer.concat(Array.from({ length: 2_000 }, () => echo(800))));
+    duplex.push(echo(9));
+    const lengths: number[] = [];
+    for (let idle = 0; idle < 20; idle++) {
+      for (let length = received(device); length !== -1; length = received(device)) {
+        lengths.push(length);
+        idle = 0;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(events).toEqual([]);
+    expect(lengths).toHaveLength(2_001);
+    expect(lengths.at(-1)).toBe(37);
+  });
+
   test("what arrived before the end comes before it, although there was no room", async () => {
     const duplex = new Duplex({ read() {}, write: (_, _e, done) => done() });
     const device = streamDevice(duplex, { framing: "ip", queueLength: 2 });
@@ -303,6 +322,26 @@ describe("the end", () => {
     await later();
     expect(one.destroyed).toBe(true);
     expect(send(device, 100)).toBe(true);
+  });
+
+  test("close in the turn in which something was sent lets a slow stream take it", async () => {
+    let taken = 0;
+    const slow = new Duplex({
+      read() {},
+      write: (chunk, _, done) =>
+        void setTimeout(() => {
+          taken += chunk.length;
+          done();
+        }, 20),
+      writableHighWaterMark: 1 << 20,
+    });
+    const device = streamDevice(slow);
+    // So that the device is waiting for packets.
+    await later();
+    for (let i = 0; i < 3; i++) send(device, 100);
+    device.close();
+    await until(() => slow.destroyed, 1_000);
+    expect(taken).toBe(300);
   });
 
   test("close gives up on a stream that takes nothing", async () => {

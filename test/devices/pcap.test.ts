@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, constants, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CaptureSink, capture, LINKTYPE_ETHERNET, LINKTYPE_RAW } from "../../devices/capture.ts";
@@ -241,6 +241,35 @@ describe("a capture keeps the Device contract", () => {
     expect(receiveAll(device)).toEqual([[9]]);
     device.close();
     expect(errors.map(({ message }) => message)).toEqual(["disk full"]);
+    expect(sink.ended).toBe(1);
+  });
+
+  test.skipIf(process.platform !== "linux")("a file that has failed gives back what it had open", () => {
+    const before = [process.listenerCount("exit"), readdirSync("/proc/self/fd").length];
+    const errors: string[] = [];
+    const path = newPath();
+    Bun.spawnSync(["mkfifo", path]);
+    const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const sink = pcapFile(path, { bufferSize: 256 });
+    const onError = (error: Error) => void errors.push(error.message);
+    const devices = memoryPair().map((end) => capture(end, sink, { onError }));
+    closeSync(reader);
+    for (const device of devices) for (let i = 0; i < 9; i++) send(device, new Uint8Array(100));
+    expect(errors).toHaveLength(2);
+    expect([process.listenerCount("exit"), readdirSync("/proc/self/fd").length]).toEqual(before);
+    for (const device of devices) device.close();
+    expect(errors).toHaveLength(2);
+  });
+
+  test("a file that was closed is not begun again", () => {
+    const path = newPath();
+    const sink = pcapFile(path);
+    capture(memoryPair()[0], sink).close();
+    const error = failure(() => capture(memoryPair()[0], sink));
+    expect([error.code, error.message]).toEqual([
+      "EINVAL",
+      `The capture file ${path} is closed: make another one.`,
+    ]);
   });
 
   test.skipIf(process.platform !== "linux")("a file that can't take the header is refused at once", () => {

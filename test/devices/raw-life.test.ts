@@ -1,4 +1,5 @@
 import { describe, expect } from "bun:test";
+import type { LinkListener } from "../../devices/linux/link-monitor.ts";
 import { openRaw, type RawDevice } from "../../devices/raw.ts";
 import { type Device, Frame } from "../../src/device.ts";
 import { formatHardwareAddress } from "../../src/wire/ethernet.ts";
@@ -219,6 +220,25 @@ describe("a raw device whose way is full", () => {
     });
   }
 
+  systemTest("loses nothing while its queue moves, however slowly, with rings", ["tc"], async (ns) => {
+    await withRaw(ns, { ring: true }, async (device) => {
+      const shape = ["tbf", "rate", "400kbit", "burst", "2kb", "limit", "3kb"];
+      await ns.ok(["tc", "qdisc", "add", "dev", "wire1", "root", ...shape]);
+      const before = performance.now();
+      await sendAll(device, 30);
+      await until("all frames", () => passed() === 30 || device.counts.transmitErrors > 0);
+      expect(performance.now() - before).toBeGreaterThan(400);
+      expect(device.counts).toMatchObject({ transmitted: 30, transmitErrors: 0 });
+
+      function passed(): number {
+        const { stdout } = ns.inside(() =>
+          Bun.spawnSync(["ip", "-json", "-s", "link", "show", "dev", "wire1"]),
+        );
+        return JSON.parse(stdout.toString())[0].stats64.tx.packets;
+      }
+    });
+  });
+
   systemTest("gives a frame up that has no room for long, and goes on", ["tc"], async (ns) => {
     await withRaw(ns, {}, async (device) => {
       // Nothing that is longer than the burst ever passes.
@@ -228,6 +248,62 @@ describe("a raw device whose way is full", () => {
       await until("a loss", () => device.counts.transmitErrors > 0);
       expect(device.counts.lastError).toBe("ENOBUFS");
     });
+  });
+});
+
+describe("an interface that comes back as another kind", () => {
+  systemTest("is an error, and the next one of the name is taken up", ["tun"], async (ns) => {
+    await withRaw(ns, {}, async (device) => {
+      drain(device);
+      const events = recordEvents(device);
+      const address = await hardwareAddressOf(ns, "wire0");
+      await ns.ok(["ip", "link", "delete", "wire0"]);
+      await ns.ok(["ip", "tuntap", "add", "dev", "wire1", "mode", "tun"]);
+      await ns.ok(["ip", "link", "set", "wire1", "up"]);
+      await until("an error", () => events.length === 2);
+      expect(events[0]).toBe("removed");
+      expect(events[1]).toContain("error ENOTSUP wire1 has no Ethernet headers");
+      await ns.ok(["ip", "link", "delete", "wire1"]);
+      await remake(ns, address);
+      await until("up", () => events.at(-1) === "up");
+      expect(events).toHaveLength(3);
+      expect(await hears(ns, device)).toBe(true);
+    });
+  });
+});
+
+systemTest("an MTU beyond every IP packet is the largest packet's", [], async (ns) => {
+  await withRaw(ns, {}, (device) => {
+    const events = recordEvents(device);
+    // Dummy interfaces may have such an MTU, but not every kernel has those.
+    const listener = device as Device as Device & LinkListener;
+    for (const mtu of [70_000, 80_000, 65_535, 1500]) listener.linkMtu(mtu);
+    expect(events).toEqual(["mtu 65535", "mtu 1500"]);
+    expect(device.capabilities.mtu).toBe(1500);
+  });
+});
+
+systemTest("a closed raw device keeps what it counted, and no descriptor", [], async (ns) => {
+  await withRaw(ns, {}, () => {
+    const peer = ns.inside(() => openRaw({ name: "wire0" }));
+    const small = { name: "wire1", hardwareAddress: OURS, bufferSize: 4096 };
+    const flood = () => {
+      for (let i = 0; i < 200; i++) send(peer, numbered(US, OTHERS, i));
+      peer.wait(0);
+    };
+    const one = ns.inside(() => openRaw(small));
+    expect(one.descriptors).toHaveLength(2);
+    flood();
+    one.close();
+    expect(one.descriptors).toEqual([]);
+    // The next one has the number of the descriptor that was closed.
+    const two = ns.inside(() => openRaw(small));
+    flood();
+    const { dropped } = one.counts;
+    expect(dropped).toBeGreaterThan(0);
+    expect(two.counts.dropped).toBe(dropped);
+    two.close();
+    peer.close();
   });
 });
 
@@ -250,6 +326,14 @@ describe("a macvlan that comes back", () => {
     expect(events[0]).toBe("removed");
     expect(events[1]).toContain(`error EADDRNOTAVAIL mac0 came back with another hardware address`);
     expect(events[1]).toContain(`ip link set mac0 address ${old}`);
+    // Once is enough, and setting the address is too.
+    await ns.ok(["ip", "link", "set", "mac0", "up"]);
+    await ns.ok(["ip", "link", "set", "mac0", "mtu", "1400"]);
+    await Bun.sleep(10);
+    expect(events).toHaveLength(2);
+    await ns.ok(["ip", "link", "set", "mac0", "address", old]);
+    await until("up", () => events.at(-1) === "up");
+    expect(events.slice(2)).toEqual(["mtu 1400", "up"]);
     await ns.ok(["ip", "link", "delete", "mac0"]);
     await make("address", old);
     await ns.ok(["ip", "link", "set", "mac0", "up"]);

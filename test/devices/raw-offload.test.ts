@@ -3,8 +3,9 @@ import { observe } from "../../devices/observe.ts";
 import { openRaw } from "../../devices/raw.ts";
 import { Frame } from "../../src/device.ts";
 import { completeChecksum } from "../../src/wire/offload.ts";
+import { PacketTap } from "../support/packet-tap.ts";
 import { tcpPacket } from "../support/packets.ts";
-import { systemTest } from "../support/system.ts";
+import { systemTest, until } from "../support/system.ts";
 import { echoClient, kernelCounter, withEcho } from "./kernel-end.ts";
 import { bytesOf, KERNEL, OURS, STACK, withRaw } from "./raw-wire.ts";
 
@@ -25,6 +26,32 @@ function tcpFrame(size: number): Uint8Array {
 for (const ring of [false, true]) {
   const how = ring ? ", with rings" : "";
   describe(`offload of a raw device${how}`, () => {
+    systemTest("a super-segment that is longer than any packet is an error, and no frame", [], async (ns) => {
+      await withRaw(ns, { ring }, async (device) => {
+        for (const end of ["wire0", "wire1"]) {
+          await ns.ok(["ip", "link", "set", end, "gso_max_size", "200000"]);
+        }
+        const tap = ns.inside(() => new PacketTap("wire0"));
+        const frame = new Frame(new Uint8Array(0));
+        const received: number[] = [];
+        for (const length of [65_549, 90_000, 65_549]) {
+          const bytes = new Uint8Array(length);
+          bytes.set([...US, ...bytesOf(THEIRS), 0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 6, 64]);
+          bytes[66] = 0x50;
+          const checksum = { start: 54, offset: 16 };
+          tap.send({ bytes, checksum, segmentSize: 1400, headerLength: 74, isIpv6: true });
+          while (device.wait(0) && device.receive(frame)) received.push(frame.length);
+        }
+        await until("all three", () => {
+          if (device.receive(frame)) received.push(frame.length);
+          return received.length === 2;
+        });
+        expect(received).toEqual([65_549, 65_549]);
+        expect(device.counts).toMatchObject({ received: 2, receiveErrors: 1, lastError: "" });
+        tap.close();
+      });
+    });
+
     for (const offload of [true, false]) {
       systemTest(
         `the kernel's TCP both ways, ${offload ? "with" : "without"} it`,

@@ -51,6 +51,15 @@ describe("openTap", () => {
     device.close();
   });
 
+  systemTest("takes the largest MTU that the kernel has, and says which that is", ["tun"], async (ns) => {
+    await withKind(ns, "tap", { mtu: 65_521 }, (device) => {
+      expect(device.capabilities.mtu).toBe(65_521);
+    });
+    const error = failure(() => openTap({ mtu: 65_522 }));
+    expect(error.code).toBe("EINVAL");
+    expect(error.message).toBe("mtu is 65522; give a whole number from 68 to 65521.");
+  });
+
   test("refuses what is no address of one station", () => {
     for (const hardwareAddress of [
       "02:00",

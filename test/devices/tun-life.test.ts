@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
+import type { LinkListener } from "../../devices/linux/link-monitor.ts";
+import { RouteSocket } from "../../devices/linux/netlink.ts";
 import { openTun } from "../../devices/tun.ts";
-import { Frame } from "../../src/device.ts";
+import { type Device, Frame } from "../../src/device.ts";
 import { systemTest, until } from "../support/system.ts";
 import { failure, send } from "./frames.ts";
 import { echoRequest } from "./icmp.ts";
@@ -303,7 +305,37 @@ for i in range(2000): s.sendto(b"x" * 1000, ("${STACK}", 9))`;
   });
 });
 
+systemTest(
+  "an interface that vanishes while it is taken up is made anew, and set up",
+  ["tun"],
+  async (ns) => {
+    await withKind(ns, "tap", { mtu: 1300 }, async (device) => {
+      const events = recordEvents(device);
+      const routes = ns.inside(() => new RouteSocket());
+      const stale = routes.link("wire0")!;
+      routes.close();
+      await ns.ok(["ip", "link", "delete", "wire0"]);
+      await until("the removal", () => events.includes("removed"));
+      ns.inside(() => (device as Device as LinkListener & Device).linkAppeared(stale));
+      expect(events).toEqual(["removed", "up"]);
+      const shown = await ns.ok(["ip", "address", "show", "dev", "wire0"]);
+      expect(shown).toMatch(/mtu 1300/);
+      expect(shown).toContain(`${KERNEL}/24`);
+      await ns.ok(["ip", "link", "set", "wire0", "mtu", "1200"]);
+      await until("the MTU", () => device.capabilities.mtu === 1200);
+    });
+  },
+);
+
 describe("descriptors of TUN and TAP devices", () => {
+  systemTest("a closed device has none to wait for", ["tun"], async (ns) => {
+    const device = openKind(ns, "tun");
+    expect(device.descriptors).toHaveLength(2);
+    device.close();
+    expect(device.descriptors).toEqual([]);
+    expect(device.wait(10)).toBe(false);
+  });
+
   systemTest("opening, closing, failing and coming back leave none behind", ["tun"], async (ns) => {
     // Whatever the first use opens for good.
     openKind(ns, "tun").close();

@@ -63,6 +63,38 @@ describe("waitForAny", () => {
     }
   });
 
+  systemTest("wakes up for what a device is to try again", ["tun"], async (ns) => {
+    const device = openKind(ns, "tun", { name: "wire1" });
+    const events = recordEvents(device);
+    ns.inside(() => Bun.spawnSync(["ip", "link", "delete", "wire1"]));
+    const holder = openKind(ns, "tun", { name: "wire1", hostAddress: "10.0.1.100/24" });
+    const start = performance.now();
+    const isTold = () => events.at(-1)?.startsWith("error EBUSY") === true;
+    while (!isTold() && performance.now() - start < 3000) waitForAny([device], 3000);
+    expect(isTold()).toBe(true);
+    expect(performance.now() - start).toBeLessThan(2500);
+    holder.close();
+    device.close();
+  });
+
+  systemTest("wakes up for a frame that a wrapper delays", ["tun"], async (ns) => {
+    await ns.ok(["sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1"]);
+    const inner = openKind(ns, "tun", { name: "wire1", hostAddress: "10.0.1.100/24" });
+    const device = observe(fault(inner, { delayMs: 30 }), { received() {}, sending() {}, closing() {} });
+    try {
+      // What the kernel says about an interface that has just been made.
+      await Bun.sleep(20);
+      receiveAll(device);
+      send(inner, echoRequest("10.0.1.1", "10.0.1.100"));
+      const start = performance.now();
+      while (receiveAll(device).length === 0 && performance.now() - start < 3000) waitForAny([device], 1000);
+      expect(performance.now() - start).toBeGreaterThan(29);
+      expect(performance.now() - start).toBeLessThan(900);
+    } finally {
+      device.close();
+    }
+  });
+
   test("says which device it can't wait for", () => {
     const [end] = memoryPair();
     const error = failure(() => waitForAny([end], 10));

@@ -2,9 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { memoryPair } from "../../devices/memory.ts";
 import { Bridge, type BridgeOptions } from "../../examples/lib/bridge.ts";
 import { type Device, Frame } from "../../src/device.ts";
+import { checksum } from "../../src/wire/checksum.ts";
 import { completeChecksum } from "../../src/wire/offload.ts";
 import { receiveAll, send } from "../devices/frames.ts";
-import { tcpPacket } from "../support/packets.ts";
+import { tcpPacket, udpPacket } from "../support/packets.ts";
 import { example } from "./program.ts";
 
 const BROADCAST = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
@@ -85,7 +86,8 @@ describe("Bridge", () => {
     const { bridge, through } = lan(2);
     expect(through(0, [1, 2, 3])).toEqual([[], []]);
     expect(through(0, frame(station(1), BROADCAST))).toEqual([[], []]);
-    expect(bridge.counts.malformed).toBe(2);
+    expect(through(0, frame(station(1), [0, 0, 0, 0, 0, 0]))).toEqual([[], []]);
+    expect(bridge.counts.malformed).toBe(3);
     expect(bridge.table()).toEqual([]);
   });
 
@@ -175,6 +177,73 @@ describe("Bridge", () => {
   });
 });
 
+describe("joined datagrams", () => {
+  const ends = { from: "10.0.0.1", to: "10.0.0.2" };
+  const payload = Uint8Array.from({ length: 2500 }, (_, i) => i);
+  const tag = [0x81, 0, 0, 7];
+
+  /** Sends them in at port 0, and gives what comes out of port 1. */
+  function pass(bytes: Uint8Array, size: number, options: Parameters<typeof memoryPair>[0] = {}) {
+    const { bridge, far, near } = lan(2, {}, { offload: true, ...options });
+    sendOffloaded(far[0], bytes, size);
+    const sizes: number[] = [];
+    const commit = near[1].commit.bind(near[1]);
+    near[1].commit = (out) => {
+      sizes.push(out.segmentSize);
+      commit(out);
+    };
+    bridge.forward(0);
+    return { counts: bridge.counts, frames: receiveAll(far[1]), sizes };
+  }
+
+  test.each([
+    ["without a tag", []],
+    ["with a tag", tag],
+  ])("leave one by one, %s", (_, tags) => {
+    const link = [...BROADCAST, ...station(1), ...tags, 8, 0];
+    const joined = Uint8Array.from([...link, ...udpPacket(ends, 5, 6, payload)]);
+    joined.set([0x12, 0x34], link.length + 4);
+    joined.set([0xab, 0xcd], link.length + 26);
+    const { counts, frames, sizes } = pass(joined, 1000);
+    const expected = [0, 1000, 2000].map((at, i) => {
+      const packet = udpPacket(ends, 5, 6, payload.subarray(at, at + 1000));
+      packet.set([0x12, 0x34 + i, ...packet.subarray(6, 10), 0, 0], 4);
+      new DataView(packet.buffer).setUint16(10, checksum(packet, 0, 20));
+      return [...link, ...packet];
+    });
+    expect(frames).toEqual(expected);
+    expect(sizes).toEqual([0, 0, 0]);
+    expect(counts).toMatchObject({ received: 1, forwarded: 1, full: 0, tooLong: 0 });
+  });
+
+  test("over IPv6, too", () => {
+    const link = [...BROADCAST, ...station(1), 0x86, 0xdd];
+    const of = (body: Uint8Array) => {
+      const packet = [0x60, 0, 0, 0, 0, 8 + body.length, 17, 64, ...new Array(31).fill(0), 1];
+      const udp = [0, 5, 0, 6, 0, 8 + body.length, 1, 1];
+      const bytes = Uint8Array.from([...link, ...packet, ...udp, ...body]);
+      completeChecksum(bytes, 0, bytes.length, "ethernet");
+      return bytes;
+    };
+    const { frames } = pass(of(payload.subarray(0, 150)), 100);
+    expect(frames).toEqual([
+      Array.from(of(payload.subarray(0, 100))),
+      Array.from(of(payload.subarray(100, 150))),
+    ]);
+  });
+
+  test("that do not fit are dropped, and counted", () => {
+    const joined = Uint8Array.from([...BROADCAST, ...station(1), 8, 0, ...udpPacket(ends, 5, 6, payload)]);
+    expect(pass(joined, 1000, { mtu: 1000 })).toMatchObject({ frames: [], counts: { tooLong: 1 } });
+    const { counts, frames } = pass(joined, 1000, { queueLength: 2 });
+    expect(frames).toHaveLength(2);
+    expect(counts).toMatchObject({ full: 1, forwarded: 0 });
+    // A datagram of nothing is one.
+    const empty = [...BROADCAST, ...station(1), 8, 0, ...udpPacket(ends, 5, 6, new Uint8Array(0))];
+    expect(pass(Uint8Array.from(empty), 1000).frames).toEqual([empty]);
+  });
+});
+
 /** The frame with less payload. */
 function shorten(bytes: Uint8Array, length: number): Uint8Array {
   const cut = bytes.slice(0, length);
@@ -182,14 +251,18 @@ function shorten(bytes: Uint8Array, length: number): Uint8Array {
   return cut;
 }
 
-/** Sends a frame with offload notes in at port 0, and gives what comes out of port 1. */
-function passOn(bridge: Bridge, far: Device[], bytes: Uint8Array, segmentSize: number) {
-  const out = far[0].transmit(bytes.length);
+function sendOffloaded(device: Device, bytes: Uint8Array, segmentSize: number): void {
+  const out = device.transmit(bytes.length);
   if (out === null) throw new Error("full");
   out.bytes.set(bytes, out.offset);
   out.checksumOffloaded = true;
   out.segmentSize = segmentSize;
-  far[0].commit(out);
+  device.commit(out);
+}
+
+/** Sends a frame with offload notes in at port 0, and gives what comes out of port 1. */
+function passOn(bridge: Bridge, far: Device[], bytes: Uint8Array, segmentSize: number) {
+  sendOffloaded(far[0], bytes, segmentSize);
   bridge.forward(0);
   const frame = new Frame(new Uint8Array(0));
   expect(far[1].receive(frame)).toBe(true);

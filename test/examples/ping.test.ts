@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { answerLine, PingStatistics } from "../../examples/lib/ping-report.ts";
+import { PingTarget } from "../../examples/lib/ping-target.ts";
 import { type EchoError, type EchoReply, StackError } from "../../src/index.ts";
+import { systemTest } from "../support/system.ts";
 import { example } from "./program.ts";
 
 const ping = (...flags: string[]) => example("ping", ...flags);
@@ -57,6 +59,56 @@ describe("what is printed", () => {
 rtt min/avg/max/mdev = 1.000/2.000/3.000/1.000 ms, pipe 2
 `);
   });
+});
+
+describe("whose answers count", () => {
+  test("of one host, its own", () => {
+    const target = new PingTarget("10.0.0.2", ["10.0.0.1/24"]);
+    expect(target.isBroadcast).toBe(false);
+    expect(target.accept(reply(1, 1))).toEqual(reply(1, 1));
+    expect(target.accept({ ...reply(1, 1), target: "10.0.0.3" })).toBeNull();
+    expect(target.accept(failed(1, new StackError("EHOSTUNREACH", "")))).not.toBeNull();
+  });
+
+  test("of a broadcast, everybody's, and all but the first are duplicates", () => {
+    for (const address of ["10.0.0.255", "255.255.255.255"]) {
+      const target = new PingTarget(address, ["192.168.69.1/24", "10.0.0.1/24"]);
+      expect(target.isBroadcast).toBe(true);
+      const duplicates = () => target.accept(reply(7, 1)) as EchoReply;
+      target.asking(7);
+      expect([duplicates().duplicate, duplicates().duplicate]).toEqual([false, true]);
+      // 65,536 requests later.
+      target.asking(7);
+      expect(duplicates().duplicate).toBe(false);
+      expect(target.accept(failed(7, new StackError("EHOSTUNREACH", "")))).toBeNull();
+    }
+  });
+});
+
+systemTest("ping.ts ends with the last error, and waits for no reply then", ["tun", "sysctl"], async (ns) => {
+  const config = "examples/config/tun.toml";
+  await ns.ok(["sysctl", "-qw", "net.ipv4.ip_forward=1"]);
+  await ns.ok(["ip", "route", "add", "unreachable", "10.9.9.0/24"]);
+  const started = performance.now();
+  const command = [process.execPath, "run", "examples/ping.ts", "--config", config];
+  const { exitCode, stdout } = await ns.run([...command, "-c", "2", "-i", "0.2", "-W", "30", "10.9.9.9"], {
+    cwd: join(import.meta.dir, "../.."),
+  });
+  expect(stdout).toContain("From 192.168.69.100 icmp_seq=2 Destination Host Unreachable");
+  expect(stdout).toContain("2 packets transmitted, 0 received, +2 errors, 100% packet loss");
+  expect(exitCode).toBe(1);
+  expect(performance.now() - started).toBeLessThan(3_000);
+});
+
+systemTest("ping.ts takes any host's reply to a broadcast", ["tun", "sysctl"], async (ns) => {
+  await ns.ok(["sysctl", "-qw", "net.ipv4.icmp_echo_ignore_broadcasts=0"]);
+  const command = [process.execPath, "run", "examples/ping.ts", "--config", "examples/config/tap.toml"];
+  const { exitCode, stdout } = await ns.run([...command, "-c", "2", "-i", "0.05", "192.168.69.255"], {
+    cwd: join(import.meta.dir, "../.."),
+  });
+  expect(stdout).toContain("64 bytes from 192.168.69.100: icmp_seq=2");
+  expect(stdout).toContain("2 packets transmitted, 2 received, 0% packet loss");
+  expect(exitCode).toBe(0);
 });
 
 describe("examples/ping.ts", () => {

@@ -2,6 +2,14 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { capture } from "../../devices/capture.ts";
+import { captureFile } from "../../devices/capture-file.ts";
+import { memoryPair } from "../../devices/memory.ts";
+import { withInterface } from "../../examples/lib/command.ts";
+import { Dump } from "../../examples/lib/dump.ts";
+import type { Device } from "../../src/device.ts";
+import { send } from "../devices/frames.ts";
+import { udpPacket } from "../support/packets.ts";
 import { readCapture } from "../support/pcap-reader.ts";
 import { example, run } from "./program.ts";
 
@@ -54,13 +62,101 @@ describe("examples/tcpdump.ts", () => {
     expect(readCapture(pcap).packets).toHaveLength(2);
   });
 
+  test("a pcapng file of two media, which only pcapng can hold again", async () => {
+    const [mixed, again] = [join(directory, "mixed.pcapng"), join(directory, "again.pcapng")];
+    const sink = captureFile(mixed);
+    const packet = udpPacket({ from: "10.0.0.1", to: "10.0.0.2" }, 7, 9, new Uint8Array(3));
+    const link = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+    const ends = [memoryPair()[0], memoryPair({ medium: "ethernet" })[0]].map((end) => capture(end, sink));
+    for (const bytes of [packet, [...link, ...packet], packet]) send(ends[bytes === packet ? 0 : 1], bytes);
+    for (const end of ends) end.close();
+    const line = "IP 10.0.0.1.7 > 10.0.0.2.9: UDP, length 3";
+    const lines = async (file: string, ...flags: string[]) =>
+      (await dump("-r", file, ...flags)).stdout.split("\n").map((text) => text.slice(16));
+    expect(await lines(mixed, "udp", "dst", "port", "9")).toEqual([line, line, line, ""]);
+    expect(await dump("-r", mixed, "-w", again)).toMatchObject({ exitCode: 0 });
+    expect(await lines(again)).toEqual([line, line, line, ""]);
+    const refused = await dump("-r", mixed, "-w", join(directory, "mixed.pcap"));
+    expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining("another medium")]);
+  });
+
+  test("an empty capture is one, and a wrong filter wrong all the same", async () => {
+    const [empty, copy] = [join(directory, "empty.pcap"), join(directory, "copy.pcap")];
+    capture(memoryPair()[0], captureFile(empty)).close();
+    expect(await dump("-r", empty, "-w", copy)).toMatchObject({ exitCode: 0, stdout: "", stderr: "" });
+    expect(readCapture(copy).packets).toEqual([]);
+    const wrong = await dump("-r", empty, "prot", "80");
+    expect([wrong.exitCode, wrong.stderr]).toEqual([1, expect.stringContaining('The filter has "prot"')]);
+  });
+
+  test("- is standard input, and standard output", async () => {
+    const file = "test/fixtures/handshake.pcap";
+    const self = `'${process.execPath}' run examples/tcpdump.ts`;
+    const piped = await run(["sh", "-c", `${self} -w - -r ${file} | cat | ${self} -r -`]);
+    expect(piped).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(piped.stdout).toBe((await dump("-r", file)).stdout);
+    expect(piped.stdout).not.toBe("");
+  });
+
+  test("-i is understood as getopt(3) does", () => {
+    const raw = ["--device", "raw"];
+    for (const [argv, expected] of [
+      [
+        ["-i", "eth0"],
+        [...raw, "--name", "eth0"],
+      ],
+      [["-ieth0"], [...raw, "--name", "eth0"]],
+      [
+        ["-ni", "eth0"],
+        [...raw, "-n", "--name", "eth0"],
+      ],
+      [["-enieth0"], [...raw, "-en", "--name", "eth0"]],
+      [
+        ["-nr", "x", "--", "-i"],
+        ["-nr", "x", "--", "-i"],
+      ],
+      [
+        ["-i", "t", "--device=tun"],
+        ["--name", "t", "--device=tun"],
+      ],
+      [["--name=eth0"], [...raw, "--name=eth0"]],
+      [
+        ["icmp", "-wi"],
+        ["icmp", "-wi"],
+      ],
+    ]) {
+      expect(withInterface(argv, "en")).toEqual(expected);
+    }
+  });
+
+  test("a device that always has another frame leaves others their turn", async () => {
+    const [device] = memoryPair();
+    let received = 0;
+    const busy: Device = Object.assign(device, { receive: () => ++received > 0 });
+    const none = () => false;
+    const filters = { ip: none, ethernet: none };
+    const watch = new Dump({ filters, count: 1, linkHeaders: false, sink: null, print: () => {} });
+    void watch.watch(busy);
+    expect(received).toBe(64);
+    await Bun.sleep(1);
+    busy.receive = () => false;
+    expect(watch.seen).toBeGreaterThan(64);
+  });
+
+  test("what happens to the file ends it", async () => {
+    const full = await dump("-w", "/dev/full", "-c", "1");
+    expect(full).toMatchObject({ exitCode: 1, stdout: "" });
+    expect(full.stderr).toContain("/dev/full can't be written");
+  });
+
   test("says what is wrong", async () => {
-    const [help, filter, missing, count, none] = await Promise.all([
+    const [help, filter, missing, count, none, two] = await Promise.all([
       dump("--help"),
       dump("port", "http"),
       dump("-r", "nowhere.pcap"),
       dump("-c", "many"),
       dump("-r", "README.md"),
+      dump("--config", "test/examples/two-tuns.toml"),
     ]);
     expect(help).toMatchObject({ exitCode: 0, stderr: "" });
     expect(help.stdout).toContain("[tcp|udp] [src|dst] port NUMBER");
@@ -72,5 +168,9 @@ describe("examples/tcpdump.ts", () => {
       '-c is "many"; write a whole number from 1 up.',
     ]);
     expect(none.stderr).toContain("is no capture");
+    expect([two.exitCode, two.stderr.split("\n")[0]]).toEqual([
+      2,
+      "The configuration has 2 devices, and one is listened on: leave the others out.",
+    ]);
   });
 });

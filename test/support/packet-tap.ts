@@ -1,4 +1,5 @@
-import { cString, libc } from "../../devices/linux/libc.ts";
+import { libc } from "../../devices/linux/libc.ts";
+import { RouteSocket } from "../../devices/linux/netlink.ts";
 
 /**
  * A packet socket (packet(7)) on an interface of a namespace, in as few lines as it takes: what the device at the other
@@ -16,6 +17,7 @@ const VNET_HEADER = 10;
 const NEEDS_CSUM = 1;
 const DATA_VALID = 2;
 const GSO_TCPV4 = 1;
+const GSO_TCPV6 = 4;
 
 /** A frame, and what is still to be done to it. */
 export interface TappedFrame {
@@ -26,6 +28,8 @@ export interface TappedFrame {
   readonly segmentSize?: number;
   /** Bytes of headers of a super-segment. */
   readonly headerLength?: number;
+  /** Whether the super-segment is IPv6; not unless told. */
+  readonly isIpv6?: boolean;
 }
 
 export class PacketTap {
@@ -46,12 +50,12 @@ export class PacketTap {
     const address = new DataView(new ArrayBuffer(20));
     address.setUint16(0, AF_PACKET, true);
     address.setUint16(2, protocol);
-    address.setInt32(4, c.if_nametoindex(cString(name)), true);
+    address.setInt32(4, indexOf(name), true);
     if (c.bind(this.fd, new Uint8Array(address.buffer), 20) < 0) throw new Error(`bind: ${c.errno()}`);
   }
 
   /** Sends the frame out of the interface: to the device. */
-  send({ bytes, checksum = null, segmentSize = 0, headerLength = 0 }: TappedFrame): void {
+  send({ bytes, checksum = null, segmentSize = 0, headerLength = 0, isIpv6 = false }: TappedFrame): void {
     const message = new Uint8Array(VNET_HEADER + bytes.length);
     const header = new DataView(message.buffer);
     if (checksum !== null) {
@@ -61,7 +65,7 @@ export class PacketTap {
       header.setUint16(8, checksum.offset, true);
     }
     if (segmentSize > 0) {
-      header.setUint8(1, GSO_TCPV4);
+      header.setUint8(1, isIpv6 ? GSO_TCPV6 : GSO_TCPV4);
       header.setUint16(4, segmentSize, true);
     }
     message.set(bytes, VNET_HEADER);
@@ -86,5 +90,15 @@ export class PacketTap {
 
   close(): void {
     this.c.close(this.fd);
+  }
+}
+
+/** The number of an interface. */
+function indexOf(name: string): number {
+  const routes = new RouteSocket();
+  try {
+    return routes.link(name)?.index ?? 0;
+  } finally {
+    routes.close();
   }
 }

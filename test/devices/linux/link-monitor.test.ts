@@ -1,6 +1,9 @@
 import { expect } from "bun:test";
 import { type LinkListener, LinkMonitor } from "../../../devices/linux/link-monitor.ts";
+import { RouteSocket } from "../../../devices/linux/netlink.ts";
+import { StackError } from "../../../src/errors.ts";
 import { type Namespace, systemTest } from "../../support/system.ts";
+import { failure } from "../frames.ts";
 
 /** A monitor of `lo` in the namespace, and what it tells. */
 async function withMonitor(
@@ -88,4 +91,52 @@ systemTest("a monitor that could not keep up asks how things are", [], async (ns
     await ns.ok(["ip", "link", "set", "one", "up"]);
     expect(look()).toEqual(["up"]);
   });
+});
+
+systemTest("a monitor that gets no answer keeps what it knows, and asks again", [], async (ns) => {
+  await ns.ok(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]);
+  await withMonitor(ns, "one", async (look, monitor) => {
+    const { routes } = monitor;
+    const link = routes.link.bind(routes);
+    let failures = 1;
+    routes.link = (wanted) => {
+      if (failures-- > 0) throw new StackError("EPERM", "not now");
+      return link(wanted);
+    };
+    await ns.ok(["ip", "link", "set", "one", "mtu", "1400"]);
+    expect(look()).toEqual(["mtu 1400"]);
+    failures = 100;
+    await ns.ok(["ip", "link", "set", "one", "mtu", "1300"]);
+    expect(look()).toEqual([]);
+    failures = 0;
+    expect(look()).toEqual(["mtu 1300"]);
+  });
+});
+
+systemTest("a monitor looks at news that came while it asked", [], async (ns) => {
+  await ns.ok(["ip", "link", "add", "one", "type", "veth", "peer", "name", "two"]);
+  await withMonitor(ns, "one", async (look, monitor) => {
+    const { routes } = monitor;
+    const link = routes.link.bind(routes);
+    const inside = (...command: string[]) => ns.inside(() => Bun.spawnSync(command));
+    routes.link = (wanted) => {
+      const found = link(wanted);
+      routes.link = link;
+      inside("ip", "link", "set", "one", "up");
+      // Another request, whose answer is behind the news.
+      link("lo");
+      return found;
+    };
+    await ns.ok(["ip", "link", "set", "one", "mtu", "1400"]);
+    expect(look()).toEqual(["mtu 1400", "up"]);
+  });
+});
+
+systemTest("no answer is told from no interface", [], async (ns) => {
+  const routes = ns.inside(() => new RouteSocket());
+  expect(routes.link("nobody")).toBeNull();
+  expect(routes.link(4711)).toBeNull();
+  routes.close();
+  const error = failure(() => routes.link("lo"));
+  expect(error.message).toBe("The kernel did not say whether there is an interface lo (EBADF); try again.");
 });

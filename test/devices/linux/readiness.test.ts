@@ -2,7 +2,6 @@ import { afterAll, describe, expect } from "bun:test";
 import { closeSync, constants, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { POLLIN } from "../../../devices/linux/poll.ts";
 import { Readiness } from "../../../devices/linux/readiness.ts";
 import {
   acquireSignal,
@@ -111,23 +110,6 @@ describe("readiness of a descriptor", () => {
     });
   });
 
-  systemTest("calls back for room, and for both", [], async () => {
-    await withPipe(async (fd, readiness) => {
-      const calls: string[] = [];
-      readiness.watch(() => void calls.push("readable"));
-      readiness.watchRoom(() => void calls.push("writable"));
-      await laterTurn();
-      expect(calls).toEqual(["readable"]);
-      readiness.rest();
-      readiness.awaitRoom();
-      await until("room", () => calls.length === 2);
-      expect(calls).toEqual(["readable", "writable"]);
-      put(fd);
-      await until("the byte", () => calls.length === 3);
-      expect(calls[2]).toBe("readable");
-    });
-  });
-
   systemTest("is silent while paused, and after close", [], async () => {
     await withPipe(async (fd, readiness) => {
       let calls = 0;
@@ -154,7 +136,6 @@ describe("readiness of a descriptor", () => {
     const woken: number[] = [];
     const sleeper = (descriptor: number): Sleeper => ({
       descriptor,
-      interest: POLLIN,
       wake() {
         woken.push(descriptor);
         getUp(this);

@@ -2,10 +2,13 @@ import type { Capabilities, Device, DeviceEvent, Frame } from "../../src/device.
 import { StackError } from "../../src/errors.ts";
 import { formatHardwareAddress, sameHardwareAddress } from "../../src/wire/ethernet.ts";
 import { frameFilter, incomingFilter } from "./bpf.ts";
+import { DeviceEvents } from "./device-events.ts";
 import { EAGAIN, EINTR, ENOBUFS, errnoCode, errnoName } from "./errno.ts";
+import { LARGEST_PACKET, LINK_HEADER, tooLong } from "./frame-size.ts";
 import type { LinkListener, LinkMonitor } from "./link-monitor.ts";
 import type { Link } from "./netlink.ts";
-import { LARGEST_PACKET, LARGEST_SUPER_SEGMENT, LINK_HEADER, type PacketIo } from "./packet-io.ts";
+import { ARPHRD_ETHER } from "./packet-abi.ts";
+import { LARGEST_SUPER_SEGMENT, type PacketIo } from "./packet-io.ts";
 import { PacketMessages } from "./packet-messages.ts";
 import { PacketRing } from "./packet-ring.ts";
 import { PacketSocket } from "./packet-socket.ts";
@@ -19,6 +22,7 @@ export interface RawCounts {
   readonly transmitted: number;
   /** Frames that it did not take: the interface is down or gone, or its queue was full for too long. */
   readonly transmitErrors: number;
+  /** Calls that failed, and frames that were longer than any frame may be. */
   readonly receiveErrors: number;
   /** Frames for us that found no room in the socket's buffer or ring. */
   readonly dropped: number;
@@ -27,7 +31,7 @@ export interface RawCounts {
 }
 
 /** What a raw device is to be, with nothing left open. */
-export interface PacketSettings {
+interface RawSettings {
   readonly hardwareAddress: Uint8Array;
   readonly multicast: boolean;
   readonly promiscuous: boolean;
@@ -39,8 +43,8 @@ export interface PacketSettings {
 
 /** After so long a frame is offered again to an interface that had no room, in ms. */
 const RETRY_MS = 1;
-/** So often; then its queue has stood still, and the frame is lost. */
-const MAX_RETRIES = 200;
+/** So often, once a `RETRY_MS` at most; then its queue has stood still, and what waits is lost. */
+const MAX_REFUSALS = 200;
 /** A call that errors come from again and again is given up for now. */
 const MAX_ERRORS = 16;
 
@@ -48,19 +52,30 @@ class Counts implements RawCounts {
   received = 0;
   transmitted = 0;
   transmitErrors = 0;
-  receiveErrors = 0;
+  /** Calls that failed. */
+  failures = 0;
   lastErrno = 0;
   private drops = 0;
   private readonly socket: PacketSocket;
+  private readonly io: PacketIo;
 
-  constructor(socket: PacketSocket) {
+  constructor(socket: PacketSocket, io: PacketIo) {
     this.socket = socket;
+    this.io = io;
+  }
+
+  get receiveErrors(): number {
+    return this.failures + this.io.truncated;
   }
 
   get dropped(): number {
-    // The kernel begins anew each time that it is asked.
-    this.drops += this.socket.takeDrops();
+    this.addDrops();
     return this.drops;
+  }
+
+  /** The kernel begins anew each time that it is asked. */
+  addDrops(): void {
+    this.drops += this.socket.takeDrops();
   }
 
   get lastError(): string {
@@ -68,39 +83,55 @@ class Counts implements RawCounts {
   }
 }
 
+/** Why an interface is none for a raw device, whatever its state; `null` where it is one. */
+export function mediumProblem({ name, type }: Link): StackError | null {
+  if (type === ARPHRD_ETHER) return null;
+  return new StackError(
+    "ENOTSUP",
+    `${name} has no Ethernet headers: a raw device needs an interface such as a veth end, a macvlan or a network card.`,
+  );
+}
+
 /** A packet socket on an interface, as a device. */
-export class PacketInterface implements Device, LinkListener {
+export class RawInterface implements Device, LinkListener {
   capabilities: Capabilities;
   readonly counts: Counts;
-  private readonly settings: PacketSettings;
+  private readonly settings: RawSettings;
   private readonly socket: PacketSocket;
   private readonly io: PacketIo;
   private readonly monitor: LinkMonitor;
   private readonly readiness: Readiness;
-  private readonly news: Readiness;
+  private readonly events: DeviceEvents;
   private readonly pollSet = new PollSet();
-  readonly descriptors: readonly number[];
+  descriptors: readonly number[];
   /** The longest frame that is lent. It never shrinks: a sender may not have heard of a smaller MTU yet. */
   private largestFrame = 0;
   private writable: (() => void) | null = null;
-  private eventCallback: ((event: DeviceEvent) => void) | null = null;
-  private events = 0;
-  private lent = false;
+  /** What became of the frame lent last: `"lost"` where what waited before it was dropped, and its place with that. */
+  private loan: "none" | "lent" | "lost" = "none";
   private closed = false;
-  /** The frame that waits was refused so often. */
-  private retries = 0;
+  /** The interface's queue refused what waits so often in a row, the last time at `refusedAt`, and took `taken` before. */
+  private refusals = 0;
+  private refusedAt = 0;
+  private taken = 0;
+  /** Somebody was refused a frame, and has not been told of room since. */
+  private wantsRoom = false;
   private retry: ReturnType<typeof setTimeout> | null = null;
+  /** When what waits is to be offered again: `waitForAny` blocks no longer, in ms of `performance.now()`. */
+  wakeAt = Number.POSITIVE_INFINITY;
+  private keepsRunning = true;
   /** A frame that waits to be told to the kernel is, at the end of this turn of the event loop. */
   private flushing = false;
   private readonly flushLater = (): void => {
     this.flushing = false;
     if (!this.closed) this.send();
   };
-  /** The interface that was given up; 0 for none. */
-  private refused = 0;
+  private readonly offerLater = (): void => void this.offer();
+  /** The number of the interface that was reported as one that can't be taken up; 0 for none. */
+  private reported = 0;
 
   /** Takes the monitor over where it succeeds, which follows `link`. */
-  constructor(monitor: LinkMonitor, link: Link, settings: PacketSettings) {
+  constructor(monitor: LinkMonitor, link: Link, settings: RawSettings) {
     this.monitor = monitor;
     this.settings = settings;
     this.socket = new PacketSocket();
@@ -122,7 +153,7 @@ export class PacketInterface implements Device, LinkListener {
       throw error;
     }
     this.io = io;
-    this.counts = new Counts(this.socket);
+    this.counts = new Counts(this.socket, io);
     this.capabilities = {
       medium: "ethernet",
       mtu: 0,
@@ -132,7 +163,7 @@ export class PacketInterface implements Device, LinkListener {
     };
     this.setMtu(link.mtu);
     this.readiness = new Readiness(this.socket.fd);
-    this.news = new Readiness(monitor.descriptor);
+    this.events = new DeviceEvents(monitor, this);
     this.descriptors = [this.socket.fd, monitor.descriptor];
   }
 
@@ -163,12 +194,15 @@ export class PacketInterface implements Device, LinkListener {
     );
   }
 
-  private setMtu(mtu: number): void {
+  /** Returns whether that is another one. */
+  private setMtu(mtu: number): boolean {
     // There are interfaces that take more than any IP packet has.
     const largest = Math.min(mtu, LARGEST_PACKET);
+    if (largest === this.capabilities.mtu) return false;
     this.capabilities = Object.freeze({ ...this.capabilities, mtu: largest });
     const largestPacket = Math.max(largest, this.capabilities.maxSuperSegment);
     this.largestFrame = Math.max(this.largestFrame, LINK_HEADER + largestPacket);
+    return true;
   }
 
   receive(frame: Frame): boolean {
@@ -193,33 +227,37 @@ export class PacketInterface implements Device, LinkListener {
     if (errno === 0 || errno === EAGAIN) return false;
     if (errno === EINTR) return true;
     // Down or gone: the monitor gets news of it.
-    this.counts.receiveErrors++;
+    this.counts.failures++;
     this.counts.lastErrno = errno;
     return true;
   }
 
   transmit(length: number): Frame | null {
     if (length > this.largestFrame) {
-      throw new StackError(
-        "EMSGSIZE",
-        `A frame of ${length} bytes is too long for ${this.name}: its MTU is ${this.capabilities.mtu}, and the longest frame ${this.largestFrame}.`,
-      );
+      throw tooLong(this.name, length, this.capabilities.mtu, this.largestFrame);
     }
     let frame = this.io.transmit(length);
     if (frame === null && !this.closed && this.send()) frame = this.io.transmit(length);
     if (frame === null) {
+      this.loan = "none";
+      this.wantsRoom = true;
       this.tryLater();
       return null;
     }
-    this.lent = true;
+    this.loan = "lent";
     frame.checksumOffloaded = false;
     frame.segmentSize = 0;
     return frame;
   }
 
   commit(frame: Frame): void {
-    if (!this.lent || this.closed) return;
-    this.lent = false;
+    const { loan } = this;
+    this.loan = "none";
+    if (this.closed || loan === "none") return;
+    if (loan === "lost") {
+      this.counts.transmitErrors++;
+      return;
+    }
     this.counts.transmitted++;
     this.sent(this.io.commit(frame));
     if (this.io.unsent && !this.flushing) {
@@ -232,47 +270,67 @@ export class PacketInterface implements Device, LinkListener {
     return this.sent(this.io.flush());
   }
 
-  /** Whether there is room again; a frame that the kernel did not take and never will is lost. */
+  /** Whether nothing is in the way any more; what the kernel did not take and never will is lost. */
   private sent(errno: number): boolean {
-    if (errno === 0) {
-      this.retries = 0;
-      return true;
-    }
-    if (errno === EAGAIN || (errno === ENOBUFS && this.retries < MAX_RETRIES)) {
+    if (errno === 0) return true;
+    if (errno === EAGAIN || (errno === ENOBUFS && !this.standsStill())) {
       this.tryLater();
       return false;
     }
     // A network may lose a packet, and this one did: whoever sent it has a timer for that.
     const lost = this.io.drop();
-    this.retries = 0;
+    if (lost > 0 && this.loan === "lent") this.loan = "lost";
+    this.refusals = 0;
     this.counts.transmitted -= lost;
     this.counts.transmitErrors += lost;
     this.counts.lastErrno = errno;
     return true;
   }
 
+  /** After a refusal: whether there were as many as can be borne, with nothing taken in between. */
+  private standsStill(): boolean {
+    const { taken } = this.io;
+    if (taken !== this.taken) this.refusals = 0;
+    this.taken = taken;
+    // Whoever asks in a loop is not to count faster than a queue can move.
+    const now = performance.now();
+    if (now - this.refusedAt < RETRY_MS) return false;
+    this.refusedAt = now;
+    return ++this.refusals > MAX_REFUSALS;
+  }
+
   /** There is no news of room in an interface's queue; of room in the socket's buffer there is, but it is as seldom. */
   private tryLater(): void {
     if (this.closed || this.retry !== null) return;
-    this.retry = setTimeout(() => {
-      this.retry = null;
-      this.retries++;
-      if (this.send()) this.writable?.();
-    }, RETRY_MS);
+    this.wakeAt = performance.now() + RETRY_MS;
+    this.retry = setTimeout(this.offerLater, RETRY_MS);
+    if (!this.keepsRunning) this.retry.unref();
   }
 
-  /** While the program blocks, no timer comes. */
-  private tryNow(): boolean {
-    if (!this.send()) return false;
+  private forgetRetry(): void {
     if (this.retry !== null) clearTimeout(this.retry);
     this.retry = null;
+    this.wakeAt = Number.POSITIVE_INFINITY;
+  }
+
+  /** Offers what waits again. Returns whether somebody who was refused a frame has been told of room. */
+  private offer(): boolean {
+    this.forgetRetry();
+    this.send();
+    if (!this.wantsRoom) return false;
+    if (!this.io.hasRoom) {
+      this.tryLater();
+      return false;
+    }
+    this.wantsRoom = false;
+    this.writable?.();
     return true;
   }
 
   onReadable(callback: () => void): void {
     if (this.closed) return;
     this.readiness.watch(callback);
-    this.watchNews();
+    this.events.watch();
   }
 
   onWritable(callback: () => void): void {
@@ -280,78 +338,74 @@ export class PacketInterface implements Device, LinkListener {
   }
 
   setRef(ref: boolean): void {
+    this.keepsRunning = ref;
     this.readiness.setRef(ref);
+    if (ref) this.retry?.ref();
+    else this.retry?.unref();
   }
 
   onEvent(callback: (event: DeviceEvent) => void): void {
-    if (this.closed) return;
-    this.eventCallback = callback;
-    // In a worker, which signals do not reach, `wait` brings the news.
-    if (Bun.isMainThread) this.watchNews();
-  }
-
-  private watchNews(): void {
-    const isBackground = true;
-    this.news.watch(() => {
-      this.monitor.look(this);
-      this.news.rest();
-    }, isBackground);
+    if (!this.closed) this.events.listen(callback);
   }
 
   wait(timeoutMs: number): boolean {
     if (this.closed) return false;
     if (this.io.unsent) this.send();
+    if (this.io.pending) return true;
     const until = performance.now() + timeoutMs;
-    const eventsBefore = this.events;
+    const toldBefore = this.events.told;
     let left = timeoutMs;
     do {
+      // While the program blocks, no timer comes.
+      const isWritable = this.retry !== null && this.offer();
+      if (this.closed) return false;
       this.pollSet.clear();
       this.pollSet.add(this.socket.fd, POLLIN);
       this.pollSet.add(this.monitor.descriptor, POLLIN);
-      // While a frame waits for room, whoever sent it is to ask again soon.
-      const isFull = this.retry !== null && !this.tryNow();
-      this.pollSet.wait(isFull ? Math.min(left, RETRY_MS) : left);
+      const limit = this.retry === null ? left : Math.min(left, RETRY_MS);
+      this.pollSet.wait(isWritable ? 0 : limit);
       const found = this.pollSet.found(0);
       if (this.pollSet.found(1) !== 0) this.monitor.look(this);
       if (this.closed) return false;
       if ((found & POLLIN) !== 0) return true;
       if (found !== 0) this.counts.lastErrno = this.socket.takeError() || this.counts.lastErrno;
-      if (isFull || this.events !== eventsBefore) return false;
+      // The program may have something to do about what it was just told.
+      if (isWritable || this.events.told !== toldBefore) return false;
       left = until - performance.now();
     } while (left > 0);
     return false;
   }
 
   linkUp(): void {
-    this.emit({ type: "up" });
+    this.events.emit({ type: "up" });
     this.writable?.();
   }
 
   linkDown(): void {
-    this.emit({ type: "down" });
+    this.events.emit({ type: "down" });
   }
 
   linkMtu(mtu: number): void {
-    this.setMtu(mtu);
-    this.emit({ type: "mtu", mtu });
+    if (this.setMtu(mtu)) this.events.emit({ type: "mtu", mtu: this.capabilities.mtu });
   }
 
   linkRemoved(): void {
-    this.emit({ type: "removed" });
+    this.events.emit({ type: "removed" });
   }
 
   /** There is an interface of the name again, whoever made it. */
   linkAppeared(link: Link): void {
-    if (this.closed || this.refused === link.index) return;
-    const problem = this.strangeness(link) ?? this.attach(link);
-    if (problem !== null) {
-      this.refused = link.index;
-      this.emit({ type: "error", error: problem });
-      return;
+    if (this.closed) return;
+    const problem = mediumProblem(link) ?? this.strangeness(link) ?? this.attach(link);
+    if (problem === null) {
+      this.reported = 0;
+      this.monitor.follow(link);
+      this.linkMtu(link.mtu);
+      if (link.up) this.linkUp();
+    } else if (this.reported !== link.index) {
+      this.reported = link.index;
+      this.events.emit({ type: "error", error: problem });
     }
-    this.monitor.follow(link);
-    if (link.mtu !== this.capabilities.mtu) this.linkMtu(link.mtu);
-    if (link.up) this.linkUp();
   }
 
   /** Why frames to our hardware address would not come from this interface. */
@@ -362,26 +416,20 @@ export class PacketInterface implements Device, LinkListener {
     const before = formatHardwareAddress(hardwareAddress);
     return new StackError(
       "EADDRNOTAVAIL",
-      `${link.name} came back with another hardware address: set the old one with "ip link set ${link.name} address ${before}" when you make it, or open the device again.`,
+      `${link.name} came back with another hardware address: set the old one with "ip link set ${link.name} address ${before}", or open the device again.`,
     );
-  }
-
-  private emit(event: DeviceEvent): void {
-    if (this.eventCallback === null) return;
-    this.events++;
-    this.eventCallback(event);
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.eventCallback = null;
     if (this.io.unsent) this.io.flush();
     this.io.drop();
-    if (this.retry !== null) clearTimeout(this.retry);
-    this.retry = null;
+    this.forgetRetry();
+    this.counts.addDrops();
+    this.descriptors = [];
     this.readiness.close();
-    this.news.close();
+    this.events.close();
     this.monitor.close();
     this.io.close();
     this.socket.close();
