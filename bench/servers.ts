@@ -12,7 +12,9 @@ const MASK = "255.255.255.0";
 /** What stands in a row's name, and what ratios are taken between. */
 export const FLOOR = "floor";
 export const LOOP = "tapwire, loop with `wait`";
-export const RING = "tapwire, loop, `ring = true`";
+/** The other way than the default, which is the faster. */
+export const RINGS = "tapwire, loop, `ring = true`";
+export const NO_RINGS = "tapwire, loop, `ring = false`";
 export const LWIP = "lwIP, tuned";
 export const GVISOR = "gVisor";
 export const GVISOR_GSO = "gVisor `-gso`";
@@ -31,9 +33,12 @@ export function ours(device: DeviceType, offload: boolean, directory: string): S
   const example = join(here, "../examples/server.ts");
   const floor = join(here, "floor.ts");
   const one = { device, offload };
-  const ring: Server[] = [
-    { ...one, name: RING, command: (name) => [bun, loop, "--config", ringConfig(name, offload, directory)] },
-  ];
+  const ring = offload;
+  const otherWay: Server = {
+    ...one,
+    name: ring ? RINGS : NO_RINGS,
+    command: (name) => [bun, loop, "--config", ringConfig(name, offload, ring, directory)],
+  };
   return [
     {
       ...one,
@@ -41,16 +46,16 @@ export function ours(device: DeviceType, offload: boolean, directory: string): S
       command: (name) => [bun, floor, ...onDevice(name), ...(offload ? ["--offload"] : [])],
     },
     { ...one, name: LOOP, command: (name) => [bun, loop, ...flags(name)] },
-    ...(device === "raw" ? ring : []),
+    ...(device === "raw" ? [otherWay] : []),
     { ...one, name: "tapwire, event loop", command: (name) => [bun, loop, ...flags(name), "--events"] },
     { ...one, name: "tapwire, examples/server.ts", command: (name) => [bun, example, ...flags(name)] },
   ];
 }
 
-/** A file in the place of flags: rings have none. */
-function ringConfig(name: string, offload: boolean, directory: string): string {
+/** A file in the place of flags: for rings there is none. */
+function ringConfig(name: string, offload: boolean, ring: boolean, directory: string): string {
   const path = join(directory, `${name}.toml`);
-  const device = ['type = "raw"', `name = "${name}"`, "ring = true", `offload = ${offload}`];
+  const device = ['type = "raw"', `name = "${name}"`, `ring = ${ring}`, `offload = ${offload}`];
   const lines = ["[device]", ...device, "[interface]", `addresses = ["${ADDRESS}/24"]`, ""];
   writeFileSync(path, lines.join("\n"));
   return path;

@@ -111,7 +111,7 @@ export const DEVICE = {
   ring: key(BOOLEAN, {
     doc: "frames go through rings in shared memory instead of system calls",
     only: ["raw"],
-    default: false,
+    otherwise: "`false` with offload, `true` without: the faster",
   }),
   multicast: key(BOOLEAN, {
     doc: "frames to IPv4 and IPv6 groups are received, too",

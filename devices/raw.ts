@@ -30,7 +30,10 @@ export interface RawOptions {
   readonly addresses?: readonly (string | Cidr | IpAddress)[];
   /** Super-segments are cut and checksums completed by the kernel or by the network card; `true` unless told. */
   readonly offload?: boolean;
-  /** Frames through rings in shared memory instead of system calls; `false` unless told, which is faster. */
+  /**
+   * Frames through rings in shared memory instead of system calls. Unless told, whatever is faster: `false` with offload,
+   * `true` without.
+   */
   readonly ring?: boolean;
   /** Frames go to the driver without the interface's queue, and are lost where that is busy; `false` unless told. */
   readonly bypassQueue?: boolean;
@@ -85,6 +88,7 @@ export function openRaw(options: RawOptions): RawDevice {
   const wanted = given === undefined || given === "interface" ? given : stationAddress(given);
   if (options.addresses !== undefined) checkNotKernels(options.addresses);
 
+  const offload = options.offload !== false;
   const monitor = new LinkMonitor();
   try {
     const link = existingLink(monitor, name);
@@ -93,8 +97,8 @@ export function openRaw(options: RawOptions): RawDevice {
       hardwareAddress: hardwareAddressOn(link, wanted),
       multicast: options.multicast === true,
       promiscuous: options.promiscuous === true,
-      offload: options.offload !== false,
-      ring: options.ring === true,
+      offload,
+      ring: options.ring ?? !offload,
       bypassQueue: options.bypassQueue === true,
       bufferSize,
     });

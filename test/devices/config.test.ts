@@ -52,7 +52,7 @@ describe("parseConfig", () => {
     expect(parseConfig({ device: { type: "raw", name: "veth1" } }, "x").devices).toEqual([
       {
         ...{ type: "raw", name: "veth1", offload: true, trace: false },
-        ...{ ring: false, multicast: false, bypassQueue: false, bufferSize: 4 << 20 },
+        ...{ multicast: false, bypassQueue: false, bufferSize: 4 << 20 },
       },
     ]);
   });

@@ -1,4 +1,5 @@
 import { describe, expect } from "bun:test";
+import { readFileSync } from "node:fs";
 import { observe } from "../../devices/observe.ts";
 import { openRaw } from "../../devices/raw.ts";
 import { Frame } from "../../src/device.ts";
@@ -22,6 +23,31 @@ function tcpFrame(size: number): Uint8Array {
   const packet = tcpPacket({ from: STACK, to: KERNEL }, segment, payload);
   return Uint8Array.from([...bytesOf(THEIRS), ...US, 0x08, 0x00, ...packet]);
 }
+
+/** Mappings of packet sockets: rings that are shared with the kernel. */
+function rings(): number {
+  return readFileSync("/proc/self/maps", "utf8")
+    .split("\n")
+    .filter((line) => line.includes("socket:[")).length;
+}
+
+describe("rings unless told", () => {
+  for (const [offload, ring, expected] of [
+    [true, undefined, false],
+    [false, undefined, true],
+    [true, true, true],
+    [false, false, false],
+  ] as const) {
+    const title = `offload: ${offload}${ring === undefined ? "" : `, ring: ${ring}`}: ${expected ? "rings" : "none"}`;
+    systemTest(title, [], async (ns) => {
+      const before = rings();
+      await withRaw(ns, { offload, ...(ring === undefined ? {} : { ring }) }, async () => {
+        expect(rings() > before).toBe(expected);
+      });
+      expect(rings()).toBe(before);
+    });
+  }
+});
 
 for (const ring of [false, true]) {
   const how = ring ? ", with rings" : "";

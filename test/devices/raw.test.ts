@@ -127,7 +127,7 @@ describe("openRaw", () => {
     await ns.veth("wire0", "wire1");
     const descriptors = () => readdirSync("/proc/self/fd").length;
     const mappings = async () => (await Bun.file("/proc/self/maps").text()).match(/socket:/g)?.length ?? 0;
-    const before = [descriptors(), await mappings()];
+    const before = { descriptors: descriptors(), mappings: await mappings() };
     for (let i = 0; i < 20; i++) {
       const device = ns.inside(() => openRaw({ name: "wire1", ring: i % 2 === 1 }));
       device.onReadable(() => {});
@@ -135,7 +135,9 @@ describe("openRaw", () => {
       openError(ns, { name: "wire7" });
       openError(ns, { name: "lo" });
     }
-    expect([descriptors(), await mappings()]).toEqual(before);
+    // Pipes of programs that other tests ran may be closed meanwhile.
+    expect(descriptors()).toBeLessThanOrEqual(before.descriptors);
+    expect(await mappings()).toBe(before.mappings);
   });
 });
 
