@@ -30,6 +30,8 @@ export function ours(device: DeviceType, offload: boolean, directory: string): S
     ...["--address", `${ADDRESS}/24`, ...kernel, offload ? "--offload" : "--no-offload"],
   ];
   const loop = join(here, "server-loop.ts");
+  // It ends by itself should nobody kill it, and not before the last round.
+  const patience = ["--seconds", "14400"];
   const example = join(here, "../examples/server.ts");
   const floor = join(here, "floor.ts");
   const one = { device, offload };
@@ -37,7 +39,7 @@ export function ours(device: DeviceType, offload: boolean, directory: string): S
   const otherWay: Server = {
     ...one,
     name: ring ? RINGS : NO_RINGS,
-    command: (name) => [bun, loop, "--config", ringConfig(name, offload, ring, directory)],
+    command: (name) => [bun, loop, ...patience, "--config", ringConfig(name, offload, ring, directory)],
   };
   return [
     {
@@ -45,9 +47,13 @@ export function ours(device: DeviceType, offload: boolean, directory: string): S
       name: FLOOR,
       command: (name) => [bun, floor, ...onDevice(name), ...(offload ? ["--offload"] : [])],
     },
-    { ...one, name: LOOP, command: (name) => [bun, loop, ...flags(name)] },
+    { ...one, name: LOOP, command: (name) => [bun, loop, ...patience, ...flags(name)] },
     ...(device === "raw" ? [otherWay] : []),
-    { ...one, name: "tapwire, event loop", command: (name) => [bun, loop, ...flags(name), "--events"] },
+    {
+      ...one,
+      name: "tapwire, event loop",
+      command: (name) => [bun, loop, ...patience, ...flags(name), "--events"],
+    },
     { ...one, name: "tapwire, examples/server.ts", command: (name) => [bun, example, ...flags(name)] },
   ];
 }
