@@ -103,6 +103,10 @@ export class Stats {
   tcpListenOverflow = 0;
   /** A segment outside the receive window (RFC 9293 3.10.7.4, first). */
   tcpUnacceptable = 0;
+  /** A segment that was sent before one that has arrived: PAWS (RFC 7323 5). */
+  tcpFromThePast = 0;
+  /** A segment without the timestamp that all of its connection have (RFC 7323 3.2). */
+  tcpWithoutTimestamp = 0;
   /** A reset or SYN answered by a challenge ACK instead (RFC 5961). */
   tcpChallengeAcks = 0;
   tcpChallengeAcksRateLimited = 0;

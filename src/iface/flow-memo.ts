@@ -4,7 +4,7 @@ import type { Tcb } from "../socket/tcp/tcb.ts";
 import { read16, read32 } from "../wire/bytes.ts";
 import { fold, halves, pseudoHeaderSum, sum } from "../wire/checksum.ts";
 import { IPV4_HEADER_LENGTH, PROTOCOL_TCP } from "../wire/ipv4.ts";
-import { ACK, TCP_HEADER_LENGTH, type TcpSegment } from "../wire/tcp.ts";
+import { ACK, TCP_HEADER_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
 
 /** Four bytes of a packet as the processor reads them at once. */
 const word = (...bytes: [number, number, number, number]) => new Int32Array(Uint8Array.from(bytes).buffer)[0];
@@ -17,9 +17,12 @@ const VERSION = word(0x45, 0, 0, 0);
 const FRAGMENT_MASK = word(0, 0, 0x3f, 0xff);
 const PROTOCOL_MASK = word(0, 0xff, 0, 0);
 const PROTOCOL = word(0, PROTOCOL_TCP, 0, 0);
-// A TCP header of five words, with ACK and perhaps PSH; reserved bits are ignored.
+// A TCP header of five words, or of eight with timestamps, with ACK and perhaps PSH; reserved bits are ignored.
 const FLAGS_MASK = word(0xf0, 0xf7, 0, 0);
 const FLAGS = word(0x50, ACK, 0, 0);
+const FLAGS_TIMESTAMPS = word(0x80, ACK, 0, 0);
+// RFC 7323 appendix A: two NOPs, the option's kind and length.
+const TIMESTAMPS = word(1, 1, 8, 10);
 
 /**
  * Header prediction for the flow whose text arrived last: nearly every packet of a bulk transfer has the addresses and
@@ -73,16 +76,25 @@ export class FlowMemo {
     const w4 = words[at + 4];
     if (w3 !== this.source || w4 !== this.destination || words[at + 5] !== this.ports) return false;
     if ((w0 & VERSION_MASK) !== VERSION || (w1 & FRAGMENT_MASK) !== 0) return false;
-    if ((w2 & PROTOCOL_MASK) !== PROTOCOL || (words[at + 8] & FLAGS_MASK) !== FLAGS) return false;
+    if ((w2 & PROTOCOL_MASK) !== PROTOCOL) return false;
+    const flags = words[at + 8] & FLAGS_MASK;
+    const hasTimestamp = flags === FLAGS_TIMESTAMPS && words[at + 10] === TIMESTAMPS;
+    if (flags !== FLAGS && !hasTimestamp) return false;
     const total = read16(bytes, offset + 2);
     if (total > length) return false;
+    const headers = hasTimestamp ? HEADERS + TIMESTAMPS_LENGTH : HEADERS;
     const tcp = offset + IPV4_HEADER_LENGTH;
     seg.seq = read32(bytes, tcp + 4);
     seg.ack = read32(bytes, tcp + 8);
     seg.flags = ACK;
     seg.window = read16(bytes, tcp + 14);
-    seg.payloadOffset = offset + HEADERS;
-    seg.payloadLength = total - HEADERS;
+    seg.payloadOffset = offset + headers;
+    seg.payloadLength = total - headers;
+    seg.hasTimestamp = hasTimestamp;
+    if (hasTimestamp) {
+      seg.tsVal = read32(bytes, tcp + TCP_HEADER_LENGTH + 4);
+      seg.tsEcr = read32(bytes, tcp + TCP_HEADER_LENGTH + 8);
+    }
     // A sum of 16-bit words is 0xffff in either byte order (RFC 1071 2 B).
     if (fold(halves(w0) + halves(w1) + halves(w2) + halves(w3) + halves(w4)) !== 0xffff) return false;
     if (!isNextText(tcb, seg)) return false;

@@ -140,7 +140,7 @@ function tcpInput(
   stats.tcpSegmentsReceived++;
   const { payloadLength } = seg;
   const isAnswered = sockets.tcpSegmentArrives(seg, bytes, iface);
-  if (payloadLength > 0 && seg.headerLength === TCP_HEADER_LENGTH && sockets.lastFound !== null) {
+  if (payloadLength > 0 && sockets.lastFound !== null) {
     iface.flow.learn(bytes, offset - IPV4_HEADER_LENGTH, seg, sockets.lastFound);
   }
   if (!isAnswered) return;

@@ -1,5 +1,5 @@
 import type { SocketSet } from "../socket/socket-set.ts";
-import { headerBytes, setSendMss } from "../socket/tcp/options.ts";
+import { headerBytes, setSendMss, textWithin } from "../socket/tcp/options.ts";
 import { forgetBackoff } from "../socket/tcp/rto.ts";
 import type { Tcb } from "../socket/tcp/tcb.ts";
 import { schedule } from "../socket/tcp/timers.ts";
@@ -11,7 +11,7 @@ export function seeToLink(iface: Interface, sockets: SocketSet): void {
   if (iface.mtuChanged) {
     iface.mtuChanged = false;
     sockets.forEachConnection(iface, (tcb) => {
-      const mss = iface.mtu - headerBytes(tcb.remote.family);
+      const mss = textWithin(tcb, iface.mtu - headerBytes(tcb.remote.family));
       if (tcb.mss > mss) setSendMss(tcb, mss);
     });
   }

@@ -28,6 +28,7 @@ import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { acknowledgeNow } from "./tcp/text.ts";
 import { runTimers } from "./tcp/timers.ts";
+import { isLater } from "./tcp/timestamps.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
 import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
@@ -342,13 +343,13 @@ export class SocketSet {
 
   /**
    * A SYN for a connection in TIME-WAIT may open it again, when its sequence number is beyond all that the old one
-   * received (RFC 9293 3.10.7.4, fourth; RFC 1122 4.2.2.13).
+   * received (RFC 9293 3.10.7.4, fourth; RFC 1122 4.2.2.13), or its timestamp (RFC 6191 2).
    */
   private isReopening(tcb: Tcb, seg: TcpSegment): boolean {
     return (
       tcb.state === TIME_WAIT &&
       (seg.flags & (SYN | ACK | RST)) === SYN &&
-      seqGt(seg.seq, tcb.rcvNxt) &&
+      (seqGt(seg.seq, tcb.rcvNxt) || isLater(tcb, seg)) &&
       findBound(this.listeners, seg.destination, seg.destinationPort) !== null
     );
   }

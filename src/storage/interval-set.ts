@@ -39,6 +39,14 @@ export class IntervalSet {
     return first;
   }
 
+  /** Where the range that holds `at` ends, or `at` where none does. */
+  endFrom(at: number): number {
+    for (let i = 0; i < this.count && this.from[i] <= at; i++) {
+      if (at < this.to[i]) return this.to[i];
+    }
+    return at;
+  }
+
   get isFull(): boolean {
     return this.count === this.from.length;
   }

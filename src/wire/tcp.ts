@@ -19,6 +19,9 @@ export const CWR = 128;
 /** Bytes of a header without options. */
 export const TCP_HEADER_LENGTH = 20;
 
+/** Bytes of a timestamp option with its padding. */
+export const TIMESTAMPS_LENGTH = 12;
+
 /** The data offset field counts to 15 words of four bytes, so options have at most this many bytes. */
 export const MAX_OPTIONS_LENGTH = 40;
 

@@ -19,6 +19,8 @@ const ends = { from: PEER, to: US };
 const PORT = 9;
 const PEER_PORT = 40_000;
 const IRS = 1_000;
+/** The peer's clock at the start; its numbers wrap soon. */
+const CLOCK = 0x7fff_fff0;
 const PACKETS = 4_000;
 
 /** Gives its frames at an odd place, where `FlowMemo` has to pass. */
@@ -75,9 +77,20 @@ class Subject {
 }
 
 class Both {
+  private readonly timestamps: boolean;
   private now = 1_000;
   private readonly predicting = new Subject(new TestDevice());
   private readonly plodding = new Subject(new OddDevice());
+
+  constructor(timestamps = false) {
+    this.timestamps = timestamps;
+  }
+
+  /** A segment of the peer's; with timestamps, one of its clock. */
+  segment(fields: Partial<TcpSegment>, length: number): Uint8Array {
+    const clock = this.timestamps ? { hasTimestamp: true, tsVal: (CLOCK + this.now - 1_000) | 0 } : {};
+    return segment({ ...clock, ...fields }, length);
+  }
 
   arrives(packet: Uint8Array, vouched = false): void {
     this.now += 1;
@@ -98,14 +111,15 @@ class Both {
 
   /** The handshake; our ISN is the same in both. */
   open(): void {
-    const syn = { sourcePort: PEER_PORT, destinationPort: PORT, seq: IRS, flags: SYN, window: 65_535 };
+    const usual = { sourcePort: PEER_PORT, destinationPort: PORT, flags: SYN, window: 65_535 };
+    const syn = { ...usual, seq: IRS, hasTimestamp: this.timestamps, tsVal: CLOCK };
     for (const subject of [this.predicting, this.plodding]) {
       subject.device.inject(tcpPacket(ends, syn));
       while (subject.stack.poll(this.now));
       const [answer] = subject.device.take();
       this.lastSeq = new DataView(answer.buffer, answer.byteOffset).getInt32(24);
     }
-    this.arrives(segment({ seq: IRS + 1, ack: this.lastSeq + 1 }, 0));
+    this.arrives(this.segment({ seq: IRS + 1, ack: this.lastSeq + 1 }, 0));
   }
 }
 
@@ -128,53 +142,57 @@ function completed(packet: Uint8Array): Uint8Array {
 
 const below = (random: Random, limit: number) => randomBelow(random, limit);
 
-describe("a packet with", () => {
-  for (let at = 0; at < 41; at++) {
-    const what = at < 20 ? `byte ${at} of IP's header` : at < 40 ? `byte ${at - 20} of TCP's header` : "text";
-    test(`${what} changed, with right sums and with wrong ones`, () => {
-      for (const repaired of [true, false]) {
-        for (const bit of [1, 2, 4, 8, 16, 32, 64, 128]) {
-          const both = new Both();
-          both.open();
-          const ack = both.iss + 1;
-          both.arrives(segment({ seq: IRS + 1, ack }, 100));
-          const changed = segment({ seq: IRS + 101, ack }, 100);
-          changed[at] ^= bit;
-          both.arrives(repaired ? completed(changed) : changed);
-          both.arrives(segment({ seq: IRS + 101, ack }, 100));
-          both.arrives(segment({ seq: IRS + 201, ack }, 100));
+for (const timestamps of [false, true]) {
+  const headers = timestamps ? 52 : 40;
+  describe(`a packet${timestamps ? " with timestamps" : ""} with`, () => {
+    for (let at = 0; at <= headers; at++) {
+      const tcp = at < headers ? `byte ${at - 20} of TCP's header` : "text";
+      test(`${at < 20 ? `byte ${at} of IP's header` : tcp} changed, with right sums and with wrong ones`, () => {
+        for (const repaired of [true, false]) {
+          for (const bit of [1, 2, 4, 8, 16, 32, 64, 128]) {
+            const both = new Both(timestamps);
+            both.open();
+            const ack = both.iss + 1;
+            both.arrives(both.segment({ seq: IRS + 1, ack }, 100));
+            const changed = both.segment({ seq: IRS + 101, ack }, 100);
+            changed[at] ^= bit;
+            both.arrives(repaired ? completed(changed) : changed);
+            both.arrives(both.segment({ seq: IRS + 101, ack }, 100));
+            both.arrives(both.segment({ seq: IRS + 201, ack }, 100));
+          }
         }
-      }
-    });
-  }
-});
+      });
+    }
+  });
+}
 
 test("any packets of a conversation, in any order, are treated alike", () => {
   const random = seededRandom(7);
   let predicted = 0;
   for (let round = 0; round < 8; round++) {
-    const both = new Both();
+    const both = new Both((round & 2) !== 0);
     both.open();
     const ack = both.iss + 1;
     let seq = IRS + 1;
     for (let i = 0; i < PACKETS / 8; i++) {
       const length = below(random, 4) === 0 ? 0 : 1 + below(random, 1_000);
       const flags = below(random, 3) === 0 ? ACK | PSH : ACK;
-      let packet = segment({ seq, ack, flags }, length);
+      let packet = both.segment({ seq, ack, flags }, length);
       const fate = below(random, 12);
-      if (fate === 0) packet = segment({ seq: seq + 500 - below(random, 1_000), ack }, length);
-      else if (fate === 1) packet = segment({ seq, ack, window: below(random, 65_536) }, length);
+      if (fate === 0) packet = both.segment({ seq: seq + 500 - below(random, 1_000), ack }, length);
+      else if (fate === 1) packet = both.segment({ seq, ack, window: below(random, 65_536) }, length);
       else if (fate === 2) packet = packet.slice(0, below(random, packet.length + 1));
       else if (fate === 3) packet = Uint8Array.from([...packet, 1, 2, 3]);
+      else if (fate === 5) packet = both.segment({ seq, ack, tsVal: CLOCK - below(random, 50) }, length);
       else if (fate === 4) packet[below(random, packet.length)] ^= 1 << below(random, 8);
       both.arrives(packet, below(random, 3) === 0);
-      if (fate > 4) {
+      if (fate > 5) {
         seq += length;
         predicted++;
       }
     }
-    both.arrives(segment({ seq, ack, flags: round & 1 ? ACK | FIN : ACK | RST }, 5));
-    both.arrives(segment({ seq: seq + 6, ack }, 5));
+    both.arrives(both.segment({ seq, ack, flags: round & 1 ? ACK | FIN : ACK | RST }, 5));
+    both.arrives(both.segment({ seq: seq + 6, ack }, 5));
   }
   expect(predicted).toBeGreaterThan(PACKETS / 4);
 });

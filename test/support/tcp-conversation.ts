@@ -41,6 +41,10 @@ export interface ScenarioOptions extends HostOptions {
   readonly wscale?: number | null;
   /** The peer's window field, in its SYN and wherever nothing else is said. */
   readonly win?: number;
+  /** The peer permits SACK. */
+  readonly peerSack?: boolean;
+  /** The peer has timestamps, and its clock shows this when the scenario begins. */
+  readonly peerClock?: number;
   /** Time between our first segment of the handshake and its answer. */
   readonly rttMs?: number;
 }
@@ -64,6 +68,7 @@ export class Conversation {
   private user: TcpSocket | null = null;
   private written = 0;
   private readCount = 0;
+  private lastTsVal = 0;
 
   constructor(host: TestHost, options: ScenarioOptions, peerPort: number) {
     this.host = host;
@@ -327,12 +332,25 @@ export class Conversation {
       mss: spec.mss ?? 0,
       windowScale: spec.wscale ?? -1,
     };
+    if (spec.sackPermitted) fields.sackPermitted = true;
+    if (spec.sack !== undefined) {
+      const edges = spec.sack.flat().map((edge) => (this.iss + edge) | 0);
+      Object.assign(fields, { sackCount: spec.sack.length, sackEdges: Int32Array.from(edges) });
+    }
+    const ts = spec.ts === undefined ? this.usualTimestamps() : spec.ts;
+    if (ts !== null) Object.assign(fields, { hasTimestamp: true, tsVal: ts[0] | 0, tsEcr: ts[1] | 0 });
     const packet = tcpPacket({ from: PEER_ADDRESS, to: OUR_ADDRESS }, fields, payload);
     if (spec.tos !== undefined) setTos(packet, spec.tos);
     if (spec.badChecksum) packet[packet.length - 1] ^= 1;
     this.watch.onPeer(flags, ack, win, spec.wscale ?? -1);
     this.host.note(`< ${formatRelative(packet, this.irs, this.iss)}`);
     return packet;
+  }
+
+  /** The peer's clock, and what it has heard of ours last. */
+  private usualTimestamps(): readonly [number, number] | null {
+    const { peerClock } = this.options;
+    return peerClock === undefined ? null : [peerClock + Math.floor(this.now), this.lastTsVal];
   }
 
   /** The peer's SYN or SYN-ACK with its options. */
@@ -342,6 +360,7 @@ export class Conversation {
       flags,
       seq: 0,
       ...(mss === null ? {} : { mss }),
+      ...(this.options.peerSack ? { sackPermitted: true } : {}),
       ...(wscale === null ? {} : { wscale }),
     };
   }
@@ -391,6 +410,21 @@ export class Conversation {
     if (expected.wscale !== undefined && seg.windowScale !== (expected.wscale ?? -1)) {
       return `wscale ${seg.windowScale}`;
     }
+    const sack = Array.from({ length: seg.sackCount }, (_, i) =>
+      [0, 1].map((k) => (seg.sackEdges[2 * i + k] - this.irs) | 0),
+    );
+    if (expected.sack !== undefined && JSON.stringify(expected.sack) !== JSON.stringify(sack)) {
+      return `sack ${JSON.stringify(sack)}`;
+    }
+    if (expected.sackPermitted !== undefined && seg.sackPermitted !== expected.sackPermitted) {
+      return `sackPermitted ${seg.sackPermitted}`;
+    }
+    if (
+      expected.ts !== undefined &&
+      `${expected.ts}` !== `${seg.hasTimestamp ? [seg.tsVal, seg.tsEcr] : null}`
+    ) {
+      return `ts ${seg.hasTimestamp ? `${seg.tsVal} ${seg.tsEcr}` : "none"}`;
+    }
     return null;
   }
 
@@ -415,6 +449,7 @@ export class Conversation {
   private onEmitted(emitted: Emitted): void {
     this.host.note(`> ${this.format(emitted)}`);
     this.watch.onEmitted(emitted, this.iss, this.irs);
+    this.lastTsVal = emitted.seg.tsVal;
   }
 
   private format(emitted: Emitted): string {

@@ -21,6 +21,8 @@ export interface HostOptions {
   readonly random?: Random;
   /** Our initial sequence number. */
   readonly iss?: number;
+  /** Our timestamps are so much more than the ms since the host was made. */
+  readonly timestampOffset?: number;
 }
 
 /** Where the clock of a host starts: no round number, so that whoever takes a time for a duration is found out. */
@@ -28,6 +30,8 @@ const START = 777_000;
 /** Polls without end are a hang. */
 const MOST_POLLS = 10_000;
 const TRACED = 40;
+/** What would be in every segment; tests of it turn it on. */
+const OFF = { timestamps: false, sack: false };
 
 /** One stack on a test device, in a time that the test moves. */
 export class TestHost {
@@ -47,11 +51,12 @@ export class TestHost {
 
   constructor(options: HostOptions = {}) {
     const { tcp = {}, memory = 2 << 20, maxSockets = 64, mtu = 1_500, random = seededRandom(7) } = options;
-    this.stack = new Stack({ memory, maxSockets, random, tcp });
+    this.stack = new Stack({ memory, maxSockets, random, tcp: { ...OFF, ...tcp } });
     this.device = new TestDevice(mtu, options.offload);
     this.stack.addInterface({ device: this.device, addresses: [`${OUR_ADDRESS}/24`] });
     this.iss = options.iss ?? 0;
-    Object.assign(this.stack.sockets.context.isn, { next: () => this.iss | 0 });
+    const timestampOffset = () => (options.timestampOffset ?? 0) - START;
+    Object.assign(this.stack.sockets.context.isn, { next: () => this.iss | 0, timestampOffset });
     this.stack.poll(this.clock);
   }
 

@@ -58,6 +58,11 @@ export interface SegmentSpec {
 export interface Arriving extends SegmentSpec {
   readonly mss?: number;
   readonly wscale?: number;
+  /** TSval and TSecr, or no such option; what a peer with timestamps has, unless told. */
+  readonly ts?: readonly [number, number] | null;
+  readonly sackPermitted?: boolean;
+  /** SACK blocks, relative. */
+  readonly sack?: readonly (readonly [number, number])[];
   readonly urgent?: number;
   readonly tos?: number;
   readonly badChecksum?: boolean;
@@ -77,6 +82,11 @@ export interface Expected extends SegmentSpec {
   /** `null`: no such option. */
   readonly mss?: number | null;
   readonly wscale?: number | null;
+  readonly sackPermitted?: boolean;
+  /** SACK blocks, relative, in their order. */
+  readonly sack?: readonly (readonly [number, number])[];
+  /** TSval, in ms since the host was made, and TSecr. */
+  readonly ts?: readonly [number, number] | null;
   /** What the device is to cut it into, 0 where it is not to. */
   readonly cutInto?: number;
 }
@@ -146,6 +156,8 @@ export function formatExpected(expected: Expected): string {
   if (expected.win !== undefined) parts.push(`win ${expected.win}`);
   if (expected.mss !== undefined) parts.push(`mss ${expected.mss}`);
   if (expected.wscale !== undefined) parts.push(`wscale ${expected.wscale}`);
+  if (expected.sack !== undefined) parts.push(`sack ${JSON.stringify(expected.sack)}`);
+  if (expected.ts !== undefined) parts.push(`ts ${expected.ts?.join(" ") ?? "none"}`);
   parts.push(`length ${lengthOf(expected)}`);
   return parts.join(", ");
 }

@@ -8,6 +8,7 @@ import { onRttSample } from "./rto.ts";
 import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
 import { CLOSED, DUE_PROBE, flightSize, SYN_RECEIVED, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";
+import { rttByTimestamp } from "./timestamps.ts";
 import { enterEstablished, onOurFinAcked, ready, signal } from "./transitions.ts";
 
 /** The segment is dropped; nothing of it is processed further. */
@@ -44,7 +45,7 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
   }
   if (tcb.state === TIME_WAIT) return GO_ON;
   const acked = seqDiff(seg.ack, tcb.sndUna);
-  if (acked > 0) onAcked(tcb, seg.ack, acked, now);
+  if (acked > 0) onAcked(tcb, seg, acked, now);
   else if (acked === 0 && isBare && isDuplicate(tcb, seg)) onDuplicate(tcb);
   if (acked >= 0) updateSendWindow(tcb, seg, now);
   // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
@@ -57,7 +58,7 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
 export function onHandshakeAcked(tcb: Tcb, seg: TcpSegment, now: number): void {
   // Only the SYN counts here: what else the segment acknowledges is processed in ESTABLISHED.
   tcb.sndUna = seqAdd(tcb.iss, 1);
-  measureRtt(tcb, seg.ack, now);
+  measureRtt(tcb, seg, now);
   enterEstablished(tcb);
   tcb.lastHeardAt = now;
   if (tcb.keepAliveIdleMs > 0) tcb.keepAliveAt = now + tcb.keepAliveIdleMs;
@@ -78,14 +79,15 @@ function scaledWindow(tcb: Tcb, seg: TcpSegment): number {
 }
 
 /** SND.UNA < SEG.ACK =< SND.NXT */
-function onAcked(tcb: Tcb, ack: number, acked: number, now: number): void {
+function onAcked(tcb: Tcb, seg: TcpSegment, acked: number, now: number): void {
+  const { ack } = seg;
   tcb.sndUna = ack;
   const text = Math.min(acked, tcb.sendBuffer.length);
   tcb.sendBuffer.drop(text);
   tcb.bytesSent += text;
   if (seqLt(tcb.rtxNxt, ack)) tcb.rtxNxt = ack;
   if (seqLt(tcb.rtxEnd, ack)) tcb.rtxEnd = ack;
-  measureRtt(tcb, ack, now);
+  measureRtt(tcb, seg, now);
   tcb.backoff = 0;
   tcb.probeBackoff = 0;
   tcb.unackedSince = now;
@@ -109,10 +111,19 @@ function onAcked(tcb: Tcb, ack: number, acked: number, now: number): void {
   ready(tcb);
 }
 
-function measureRtt(tcb: Tcb, ack: number, now: number): void {
-  if (!tcb.rttTiming || !seqGeq(ack, tcb.rttSeq)) return;
-  tcb.rttTiming = false;
-  onRttSample(tcb, now - tcb.rttStart);
+/**
+ * RFC 6298 3: once a round-trip time, by the clock of what was sent once. While nothing is being timed, as what is under
+ * way was sent again, by timestamps: they are coarser, and tell which of the two has been answered (RFC 7323 4.1).
+ */
+function measureRtt(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (tcb.rttTiming) {
+    if (!seqGeq(seg.ack, tcb.rttSeq)) return;
+    tcb.rttTiming = false;
+    onRttSample(tcb, now - tcb.rttStart);
+    return;
+  }
+  const ms = rttByTimestamp(tcb, seg, now);
+  if (ms >= 0) onRttSample(tcb, ms);
 }
 
 /** RFC 5681 2, DUPLICATE ACKNOWLEDGMENT; the caller knows that it is bare (b, c) and equals SND.UNA (d). */

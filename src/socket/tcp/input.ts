@@ -16,6 +16,7 @@ import {
 } from "./tcb.ts";
 import { acknowledgeNow, processTextAndFin, receiveText } from "./text.ts";
 import { schedule } from "./timers.ts";
+import { isFromThePast, lacksTimestamps, noteTimestamp } from "./timestamps.ts";
 import { enterClosed, enterTimeWait, ready } from "./transitions.ts";
 import { receiveWindow } from "./window.ts";
 
@@ -32,6 +33,16 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
   if (tcb.state === CLOSED) return false;
   if (tcb.state === SYN_SENT) return inSynSent(tcb, seg, bytes, now);
   if (tcb.state === SYN_RECEIVED && !beforeSynReceived(tcb, seg)) return false;
+  if (lacksTimestamps(tcb, seg)) {
+    tcb.context.stats.tcpWithoutTimestamp++;
+    return false;
+  }
+  // RFC 7323 5.3: PAWS comes before the sequence number.
+  if (isFromThePast(tcb, seg, now)) {
+    tcb.context.stats.tcpFromThePast++;
+    onUnacceptable(tcb, seg, now);
+    return false;
+  }
   // First: the sequence number.
   if (!isAcceptable(tcb, seg)) {
     onUnacceptable(tcb, seg, now);
@@ -47,6 +58,7 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
     onSynInConnection(tcb, now);
     return false;
   }
+  noteTimestamp(tcb, seg, now);
   const isBare = tcpSequenceLength(seg) === 0;
   trimToWindow(tcb, seg);
   // Fifth: the ACK field.
@@ -71,7 +83,8 @@ export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
     seg.window << tcb.sndWindShift === tcb.sndWnd &&
     tcb.sndWnd > 0 &&
     seg.payloadLength > 0 &&
-    seg.payloadLength <= receiveWindow(tcb)
+    seg.payloadLength <= receiveWindow(tcb) &&
+    (!tcb.timestamps || (seg.hasTimestamp && seqLeq(tcb.tsRecent, seg.tsVal)))
   );
 }
 
@@ -79,6 +92,7 @@ export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
 export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
   tcb.sndWl1 = seg.seq;
   tcb.sndWl2 = seg.ack;
+  noteTimestamp(tcb, seg, now);
   onHeard(tcb, now);
   receiveText(tcb, seg, bytes, now);
 }
@@ -101,7 +115,7 @@ function inSynSent(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): b
   tcb.irs = seg.seq;
   tcb.rcvNxt = seqAdd(seg.seq, 1);
   tcb.rcvAdv = seqAdd(tcb.rcvNxt, offered);
-  adoptSynOptions(tcb, seg);
+  adoptSynOptions(tcb, seg, now);
   setSendWindow(tcb, seg);
   if (!(seg.flags & ACK)) {
     // Simultaneous open (3.5, figure 7). Text that came along is sent again by the peer.
@@ -160,6 +174,9 @@ function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
   tcb.context.stats.tcpUnacceptable++;
   if (seg.flags & RST) return;
   onHeard(tcb, now);
+  // RFC 2883 4.1.1: all of it arrived before.
+  if (seg.payloadLength > 0 && seqLt(seg.seq, tcb.rcvNxt))
+    tcb.sackReport.noteDuplicate(seg.seq, seg.payloadLength);
   if (tcb.state === TIME_WAIT && seg.flags & FIN) {
     enterTimeWait(tcb, now);
     schedule(tcb);
@@ -201,6 +218,7 @@ function trimToWindow(tcb: Tcb, seg: TcpSegment): void {
   if (seqLt(seg.seq, tcb.rcvNxt)) {
     const old = seqDiff(tcb.rcvNxt, seg.seq);
     const cut = Math.min(old, seg.payloadLength);
+    if (cut > 0) tcb.sackReport.noteDuplicate(seg.seq, cut);
     seg.seq = seqAdd(seg.seq, cut);
     seg.payloadOffset += cut;
     seg.payloadLength -= cut;

@@ -4,6 +4,8 @@ import { keyedSipHash, type SipHash } from "../siphash.ts";
 
 /** The clock of RFC 9293 3.4.1 ticks every 4 microseconds. */
 const TICKS_PER_MS = 250;
+/** Sets the hash of a timestamp's offset apart from that of a sequence number. */
+const TIMESTAMPS = 1;
 
 /**
  * Initial sequence numbers: ISN = M + F(local address, local port, remote address, remote port, secret), RFC 6528 3 and
@@ -11,7 +13,7 @@ const TICKS_PER_MS = 250;
  */
 export class IsnGenerator {
   private readonly hash: SipHash;
-  private readonly words = new Int32Array(9);
+  private readonly words = new Int32Array(10);
 
   constructor(random: Random) {
     this.hash = keyedSipHash(random);
@@ -19,6 +21,23 @@ export class IsnGenerator {
 
   /** @param now ms */
   next(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number, now: number): number {
+    this.fill(local, localPort, remote, remotePort);
+    // The remainder keeps M exact; `| 0` of a number beyond 2^53 would not be.
+    const m = Math.floor(now * TICKS_PER_MS) % 0x100000000;
+    return (m + this.hash.hash(this.words, 9)) | 0;
+  }
+
+  /**
+   * What is added to the clock in timestamps (RFC 7323 5.4, 7.1): an offset of its own for each connection, lest they tell
+   * since when the machine has run, and the same one for all between the same ports, so that a new one's are later.
+   */
+  timestampOffset(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): number {
+    this.fill(local, localPort, remote, remotePort);
+    this.words[9] = TIMESTAMPS;
+    return this.hash.hash(this.words, 10) | 0;
+  }
+
+  private fill(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): void {
     const words = this.words;
     words[0] = local.w0;
     words[1] = local.w1;
@@ -29,8 +48,5 @@ export class IsnGenerator {
     words[6] = remote.w2;
     words[7] = remote.w3;
     words[8] = (localPort << 16) | remotePort;
-    // The remainder keeps M exact; `| 0` of a number beyond 2^53 would not be.
-    const m = Math.floor(now * TICKS_PER_MS) % 0x100000000;
-    return (m + this.hash.hash(words, 9)) | 0;
   }
 }

@@ -59,7 +59,7 @@ export function openPassive(
   tcb.rcvNxt = seqAdd(seg.seq, 1);
   tcb.rcvAdv = tcb.rcvNxt;
   tcb.offersWindowScale = seg.windowScale >= 0;
-  adoptSynOptions(tcb, seg);
+  adoptSynOptions(tcb, seg, context.now);
   listen.addHalfOpen(tcb);
   context.stats.tcpPassiveOpens++;
   ready(tcb);
@@ -76,7 +76,9 @@ function open(context: SocketContext, ends: Endpoints, path: Path, index: number
   tcb.ready = path.ready;
   tcb.maxSuperSegment = path.maxSuperSegment;
   tcb.rcvMss = path.mtu - headerBytes(ends.remote.family);
-  setIss(tcb, context.isn.next(ends.local, ends.localPort, ends.remote, ends.remotePort, context.now));
+  const { local, localPort, remote, remotePort } = ends;
+  setIss(tcb, context.isn.next(local, localPort, remote, remotePort, context.now));
+  tcb.tsOffset = context.isn.timestampOffset(local, localPort, remote, remotePort);
   tcb.unackedSince = context.now;
   tcb.due = DUE_SYN;
   context.flows.add(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort, index);

@@ -1,8 +1,9 @@
-import { MAX_OPTIONS_LENGTH, type TcpSegment } from "../../wire/tcp.ts";
+import { MAX_OPTIONS_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
 import type { Tcb } from "./tcb.ts";
+import { startTimestamps, writeTimestamps } from "./timestamps.ts";
 import { windowShiftFor } from "./window.ts";
 
-/** What the options of a SYN settle: RFC 9293 3.7.1 (MSS), RFC 7323 2 (window scale). */
+/** What the options of a SYN settle: RFC 9293 3.7.1 (MSS), RFC 7323 2 and 3 (window scale, timestamps). */
 
 /** RFC 9293 3.7.1: where the peer names no MSS. */
 const DEFAULT_MSS_IPV4 = 536;
@@ -20,6 +21,8 @@ export function writeSynOptions(tcb: Tcb, seg: TcpSegment): void {
   seg.mss = tcb.rcvMss;
   // RFC 7323 1.3: in a SYN-ACK only where the SYN had it; an active open offers it, and keeps -1 until it is answered.
   seg.windowScale = tcb.offersWindowScale ? windowShiftFor(tcb.receiveBuffer.limit) : -1;
+  seg.sackPermitted = tcb.sack;
+  if (tcb.timestamps) writeTimestamps(tcb, seg);
 }
 
 /** Settles Eff.snd.MSS, and with it how much text a super-segment has. */
@@ -29,11 +32,18 @@ export function setSendMss(tcb: Tcb, mss: number): void {
   tcb.maxText = Math.max(Math.floor(room / mss), 1) * mss;
 }
 
+/** Text that fits into a segment of at most `mss` bytes behind the options that every segment has (RFC 6691 2). */
+export function textWithin(tcb: Tcb, mss: number): number {
+  return tcb.timestamps ? mss - TIMESTAMPS_LENGTH : mss;
+}
+
 /** Takes over what the peer's SYN says. */
-export function adoptSynOptions(tcb: Tcb, seg: TcpSegment): void {
+export function adoptSynOptions(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (!seg.sackPermitted) tcb.sack = false;
+  startTimestamps(tcb, seg, now);
   const peerMss = seg.mss === 0 ? (tcb.remote.family === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6) : seg.mss;
   // Eff.snd.MSS: what the peer takes, and what fits our own MTU.
-  setSendMss(tcb, Math.min(Math.max(peerMss, SMALLEST_MSS), tcb.rcvMss));
+  setSendMss(tcb, textWithin(tcb, Math.min(Math.max(peerMss, SMALLEST_MSS), tcb.rcvMss)));
   if (seg.windowScale >= 0 && tcb.offersWindowScale) {
     tcb.sndWindShift = seg.windowScale;
     tcb.rcvWindShift = windowShiftFor(tcb.receiveBuffer.limit);

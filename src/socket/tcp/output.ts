@@ -3,6 +3,7 @@ import { ACK, FIN, PSH, RST, resetTcpOptions, SYN, type TcpSegment } from "../..
 import { restartAfterIdle } from "./congestion.ts";
 import { writeSynOptions } from "./options.ts";
 import { limitedTransmit } from "./recovery.ts";
+import { sackLength, writeSack } from "./sack.ts";
 import { seqAdd, seqDiff, seqLt } from "./seq.ts";
 import {
   CLOSED,
@@ -17,6 +18,7 @@ import {
   type Tcb,
 } from "./tcb.ts";
 import { schedule } from "./timers.ts";
+import { writeTimestamps } from "./timestamps.ts";
 import { receiveWindow, takeWindowField } from "./window.ts";
 
 /**
@@ -97,7 +99,7 @@ function takeRetransmission(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (!seqLt(tcb.rtxNxt, tcb.rtxEnd)) return false;
   const position = seqDiff(tcb.rtxNxt, tcb.sndUna);
   const range = seqDiff(tcb.rtxEnd, tcb.rtxNxt);
-  const length = Math.min(range, tcb.sendBuffer.length - position, tcb.mss);
+  const length = Math.min(range, tcb.sendBuffer.length - position, tcb.mss - sackLength(tcb));
   // After a timeout the congestion window counts what has been sent again, and nothing else.
   if (position > 0 && position + length > tcb.cwnd) return false;
   const withFin = tcb.finSent && length < range && position + length === tcb.sendBuffer.length;
@@ -153,16 +155,18 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
  * behind them is in it where it would follow at once.
  */
 function sendable(tcb: Tcb, unsent: number, usable: number): number {
-  const length = Math.min(unsent, usable, tcb.maxText);
-  if (length <= tcb.mss) return length;
+  const mss = tcb.mss - sackLength(tcb);
+  const most = tcb.maxText > tcb.mss ? Math.floor(tcb.maxText / tcb.mss) * mss : mss;
+  const length = Math.min(unsent, usable, most);
+  if (length <= mss) return length;
   if (length === unsent && (tcb.noDelay || tcb.finQueued)) return length;
-  return length - (length % tcb.mss);
+  return length - (length % mss);
 }
 
 /** RFC 9293 3.8.6.2.1, with Nagle's algorithm (3.7.4). D is `unsent`, U lets `length` bytes go. */
 function isWorthSending(tcb: Tcb, length: number, unsent: number, flight: number): boolean {
   // (1) A maximum-sized segment.
-  if (length >= tcb.mss) return true;
+  if (length >= tcb.mss - sackLength(tcb)) return true;
   const nagle = tcb.noDelay || flight === 0;
   // (2) All there is; what precedes a FIN waits for nothing.
   if (length === unsent && (nagle || tcb.finQueued)) return true;
@@ -245,7 +249,9 @@ function takeText(
   seg.window = takeWindowField(tcb, tcb.rcvWindShift);
   seg.payloadOffset = position;
   seg.payloadLength = length;
-  if (length > tcb.mss) seg.segmentSize = tcb.mss;
+  const mss = tcb.mss - sackLength(tcb);
+  if (length > mss) seg.segmentSize = mss;
+  if (mss < tcb.mss) writeSack(tcb, seg, false);
   // RFC 9293 3.9.1.2: PSH marks the end of what the program has written so far.
   if (length > 0 && position + length === tcb.sendBuffer.length) seg.flags |= PSH;
   if (withFin) seg.flags |= FIN;
@@ -255,6 +261,7 @@ function takeText(
 function takeAck(tcb: Tcb, seg: TcpSegment): boolean {
   header(tcb, seg, tcb.sndNxt, ACK);
   seg.window = takeWindowField(tcb, tcb.rcvWindShift);
+  if (tcb.sack) writeSack(tcb, seg, true);
   settleAck(tcb);
   return true;
 }
@@ -277,6 +284,9 @@ function header(tcb: Tcb, seg: TcpSegment, seq: number, flags: number): void {
   seg.payloadLength = 0;
   seg.segmentSize = 0;
   resetTcpOptions(seg);
+  if (flags & ACK) tcb.lastAckSent = tcb.rcvNxt;
+  // RFC 7323 3.2; a SYN has them among its other options.
+  if (tcb.timestamps && !(flags & SYN)) writeTimestamps(tcb, seg);
 }
 
 function startRttMeasurement(tcb: Tcb, now: number): void {

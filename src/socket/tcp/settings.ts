@@ -7,6 +7,10 @@ export class TcpSettings {
   receiveBuffer = 256 * 1024;
   /** Send buffer of a connection: bytes accepted and not acknowledged yet. */
   sendBuffer = 256 * 1024;
+  /** Timestamps are offered and answered (RFC 7323 3): 12 bytes of each segment, for PAWS and RTT of what was sent twice. */
+  timestamps = true;
+  /** Selective acknowledgments are offered and sent (RFC 2018, RFC 2883). */
+  sack = true;
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */

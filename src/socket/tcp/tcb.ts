@@ -6,6 +6,7 @@ import { StreamBuffer } from "../../storage/stream-buffer.ts";
 import { ANY_IPV4, type IpAddress } from "../../wire/ip-address.ts";
 import type { SocketContext } from "../context.ts";
 import type { ListenQueue } from "./listen-queue.ts";
+import { SackReport } from "./sack.ts";
 import { seqDiff } from "./seq.ts";
 
 /** The states of RFC 9293 3.3.2, numbered so that "synchronized" and "FIN received" are comparisons. */
@@ -130,6 +131,21 @@ export class Tcb {
   /** The program does not read any more (`close`): arriving text is answered by a reset. */
   receiveClosed = false;
 
+  /** Our SYN permits SACK; once the peer's is there: both sides do (RFC 2018 2). */
+  sack: boolean;
+  readonly sackReport = new SackReport();
+
+  // Timestamps: RFC 7323 3 to 5.
+  /** Our SYN offers them; once the peer's is there: both sides send them in every segment. */
+  timestamps: boolean;
+  /** What our clock, in ms, is ahead of the time that polls tell. */
+  tsOffset = 0;
+  /** TS.Recent, what we echo, and when it came, in ms. */
+  tsRecent = 0;
+  tsRecentAt = 0;
+  /** Last.ACK.sent */
+  lastAckSent = 0;
+
   // What is to be sent.
   due = 0;
   /** Duplicate ACKs owed, one for each segment that arrived out of order (RFC 5681 4.2). */
@@ -221,6 +237,8 @@ export class Tcb {
     this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer, reserve);
     this.receiveBuffer = new StreamBuffer(context.pool, settings.receiveBuffer);
     this.rto = settings.initialRtoMs;
+    this.sack = settings.sack;
+    this.timestamps = settings.timestamps;
   }
 }
 

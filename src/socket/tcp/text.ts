@@ -69,7 +69,7 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
     if (stored === 0) return;
   }
   if (distance > 0) {
-    outOfOrder.add(distance, distance + stored);
+    noteOutOfOrder(tcb, seg.seq, distance, stored);
     return;
   }
   let advance = stored;
@@ -90,6 +90,16 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
   if (advance > shown) signal(tcb, READABLE);
   acknowledgeSoon(tcb, stored, now);
   if (tcb.finPending && tcb.finSeq === tcb.rcvNxt) receiveFin(tcb, tcb.finSeq, now);
+}
+
+/** Text ahead of a gap, which the next ACKs tell the peer of. */
+function noteOutOfOrder(tcb: Tcb, seq: number, distance: number, length: number): void {
+  const { outOfOrder, sackReport } = tcb;
+  // RFC 2883 4.2: what of it was there before.
+  const known = outOfOrder.endFrom(distance);
+  if (known > distance) sackReport.noteDuplicate(seq, Math.min(known - distance, length));
+  outOfOrder.add(distance, distance + length);
+  sackReport.note(seq);
 }
 
 /**

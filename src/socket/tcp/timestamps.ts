@@ -1,0 +1,67 @@
+import { RST, SYN, type TcpSegment } from "../../wire/tcp.ts";
+import { seqDiff, seqGt, seqLeq } from "./seq.ts";
+import type { Tcb } from "./tcb.ts";
+
+/** RFC 7323 3 to 5: timestamps, PAWS, and round-trip times by them. Our timestamp clock counts ms. */
+
+/** RFC 7323 5.5: TS.Recent says nothing any more after 24 days without a segment. */
+const OUTDATED_MS = 24 * 86_400_000;
+
+/** Puts our clock and TS.Recent into `seg`. */
+export function writeTimestamps(tcb: Tcb, seg: TcpSegment): void {
+  seg.hasTimestamp = true;
+  seg.tsVal = timestampAt(tcb, tcb.context.now);
+  seg.tsEcr = tcb.tsRecent;
+}
+
+/** The peer's SYN has come: whether there are timestamps is settled. */
+export function startTimestamps(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (!seg.hasTimestamp) tcb.timestamps = false;
+  if (!tcb.timestamps) return;
+  tcb.tsRecent = seg.tsVal;
+  tcb.tsRecentAt = now;
+}
+
+/**
+ * RFC 7323 5.3, R1, and 3.2: is the segment one of an earlier time, or does it lack what every segment of the connection
+ * has? A reset may be either.
+ */
+export function isFromThePast(tcb: Tcb, seg: TcpSegment, now: number): boolean {
+  if (!tcb.timestamps || seg.flags & RST) return false;
+  return seg.hasTimestamp && seqGt(tcb.tsRecent, seg.tsVal) && now - tcb.tsRecentAt <= OUTDATED_MS;
+}
+
+/** RFC 6191 2: has the segment a timestamp later than all of the connection's? */
+export function isLater(tcb: Tcb, seg: TcpSegment): boolean {
+  return tcb.timestamps && seg.hasTimestamp && seqGt(seg.tsVal, tcb.tsRecent);
+}
+
+/** RFC 7323 3.2: every segment but a reset has timestamps, or is not from the peer. */
+export function lacksTimestamps(tcb: Tcb, seg: TcpSegment): boolean {
+  return tcb.timestamps && !seg.hasTimestamp && !(seg.flags & (RST | SYN));
+}
+
+/** RFC 7323 4.3 (2) and 5.3, R3: what is echoed is that of the first segment that our next ACK is for. */
+export function noteTimestamp(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (!tcb.timestamps || !seg.hasTimestamp) return;
+  if (seqGt(tcb.tsRecent, seg.tsVal) && now - tcb.tsRecentAt <= OUTDATED_MS) return;
+  if (!seqLeq(seg.seq, tcb.lastAckSent)) return;
+  tcb.tsRecent = seg.tsVal;
+  tcb.tsRecentAt = now;
+}
+
+/**
+ * RFC 7323 4.1: the round-trip time in ms of what the segment acknowledges, also where that was sent more than once; -1
+ * where its echo tells nothing.
+ */
+export function rttByTimestamp(tcb: Tcb, seg: TcpSegment, now: number): number {
+  if (!tcb.timestamps || !seg.hasTimestamp) return -1;
+  const ms = seqDiff(timestampAt(tcb, now), seg.tsEcr);
+  // What we have never sent is no echo.
+  return ms <= now - tcb.openedAt + 1 ? ms : -1;
+}
+
+function timestampAt(tcb: Tcb, now: number): number {
+  // The remainder keeps the ms exact; `| 0` of a number beyond 2^53 would not be.
+  return ((Math.floor(now) % 0x100000000) + tcb.tsOffset) | 0;
+}
