@@ -349,7 +349,8 @@ describe("descriptors of TUN and TAP devices", () => {
         expect(failure(() => openKind(ns, kind, { hostAddress: "ff02::1/64" })).message).toContain("ff02::1");
         expect(failure(() => openKind(ns, kind, { name: "lo" })).code).toBe("EINVAL");
       }
-      expect(openDescriptors()).toBe(before);
+      // Pipes of programs that other tests ran may be closed meanwhile.
+      expect(openDescriptors()).toBeLessThanOrEqual(before);
       await withKind(ns, kind, {}, async (device) => {
         const events = recordEvents(device);
         const while_open = openDescriptors();
@@ -368,6 +369,7 @@ describe("descriptors of TUN and TAP devices", () => {
   test("an option that can't be opens nothing", () => {
     const before = openDescriptors();
     expect(failure(() => openTun({ mtu: 1 })).code).toBe("EINVAL");
-    expect(openDescriptors()).toBe(before);
+    // Pipes of programs that other tests ran may be closed meanwhile.
+    expect(openDescriptors()).toBeLessThanOrEqual(before);
   });
 });

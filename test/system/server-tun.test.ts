@@ -1,6 +1,6 @@
 import { expect } from "bun:test";
 import { join } from "node:path";
-import { type Namespace, type Running, systemTest } from "../support/system.ts";
+import { type Namespace, type Running, systemTest, until } from "../support/system.ts";
 
 const root = join(import.meta.dir, "../..");
 const SERVER = "192.168.69.1";
@@ -41,6 +41,8 @@ systemTest("flags put it where they say; SIGTERM removes the interface", ["tun",
   await idle.write("x\n");
   await idle.waitFor("x\n");
   const busy = ns.start(["curl", "--silent", "--output", "/dev/null", `${URL_BASE}/bytes/99999999999`]);
+  const established = ["ss", "-Htn", "state", "established", "dport", "=", ":80"];
+  await until("a busy connection", async () => (await ns.ok(established)) !== "");
   const { exitCode, stderr } = await server.stop("SIGTERM");
   expect([exitCode, stderr]).toEqual([0, ""]);
   expect((await ns.run(["ip", "link", "show", "tun7"])).exitCode).not.toBe(0);
