@@ -3,7 +3,7 @@ import type { TcpListener } from "../socket/tcp/listener.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import { formatAddress } from "../wire/ip-address.ts";
 import type { Connection } from "./connection.ts";
-import { checkWait, onAbort, PendingQueue, type WaitOptions } from "./pending.ts";
+import { checkWait, onAbort, PendingQueue, untilClosed, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
 
 /** What `Host.listen` takes. */
@@ -77,14 +77,11 @@ export class Listener implements AsyncDisposable {
   }
 
   /** The connections as they come; ends when the listener is closed. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Connection, void, void> {
-    try {
-      while (!this.isClosed) yield await this.accept();
-    } catch (error) {
-      if (!(error instanceof StackError && error.code === "ECANCELED")) throw error;
-    } finally {
-      this.close();
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Connection, void, void> {
+    return untilClosed(
+      () => this.accept(),
+      () => this.close(),
+    );
   }
 
   /**

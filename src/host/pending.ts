@@ -130,6 +130,20 @@ export function checkWait(options: WaitOptions | undefined): void {
   signal?.throwIfAborted();
 }
 
+/** What `next` gives, until it rejects with ECANCELED, as it does once its owner is closed. Leaving the loop early closes. */
+export async function* untilClosed<T>(
+  next: () => Promise<T>,
+  close: () => void,
+): AsyncGenerator<T, void, void> {
+  try {
+    while (true) yield await next();
+  } catch (error) {
+    if (!(error instanceof StackError && error.code === "ECANCELED")) throw error;
+  } finally {
+    close();
+  }
+}
+
 /** A promise whose rejection is not reported when nobody looks at it, because the error shows elsewhere, too. */
 export function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(ignore);

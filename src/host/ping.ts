@@ -10,7 +10,7 @@ import {
 } from "../wire/icmpv4.ts";
 import { formatAddress, type IpAddress, parseAddress } from "../wire/ip-address.ts";
 import { checkHostAddress } from "./connect.ts";
-import { checkWait, onAbort, PendingQueue, quiet, type WaitOptions } from "./pending.ts";
+import { checkWait, onAbort, PendingQueue, quiet, untilClosed, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
 import { clock } from "./runtime.ts";
 
@@ -174,14 +174,11 @@ export class Pinger implements AsyncDisposable {
   }
 
   /** The answers as they come; ends when the pinger is closed. Leaving the loop early closes it. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<EchoReply | EchoError, void, void> {
-    try {
-      while (!this.isClosed) yield await this.receive();
-    } catch (error) {
-      if (!(error instanceof StackError && error.code === "ECANCELED")) throw error;
-    } finally {
-      this.close();
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<EchoReply | EchoError, void, void> {
+    return untilClosed(
+      () => this.receive(),
+      () => this.close(),
+    );
   }
 
   /** Frees the identifier. Messages in the queues are lost. Closing twice is fine. */

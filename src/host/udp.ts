@@ -2,7 +2,7 @@ import { type ErrorCode, StackError } from "../errors.ts";
 import { ERROR, READABLE, WRITABLE } from "../socket/events.ts";
 import type { UdpBuffers, UdpSocket } from "../socket/udp-socket.ts";
 import { formatAddress, IpAddress, parseAddress } from "../wire/ip-address.ts";
-import { checkWait, onAbort, PendingQueue, quiet, type WaitOptions } from "./pending.ts";
+import { checkWait, onAbort, PendingQueue, quiet, untilClosed, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
 import { defer } from "./runtime.ts";
 
@@ -132,14 +132,11 @@ export class UdpEndpoint implements AsyncDisposable {
   }
 
   /** The datagrams as they come; ends when the endpoint is closed. Leaving the loop early closes it. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Datagram, void, void> {
-    try {
-      while (!this.isClosed) yield await this.receive();
-    } catch (error) {
-      if (!(error instanceof StackError && error.code === "ECANCELED")) throw error;
-    } finally {
-      this.close();
-    }
+  [Symbol.asyncIterator](): AsyncGenerator<Datagram, void, void> {
+    return untilClosed(
+      () => this.receive(),
+      () => this.close(),
+    );
   }
 
   /** Frees the port. Datagrams in the queues are lost. Closing twice is fine. */

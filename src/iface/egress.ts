@@ -1,3 +1,4 @@
+import type { Frame } from "../device.ts";
 import { IcmpSocket } from "../socket/icmp-socket.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
 import { followers, nextSegment } from "../socket/tcp/output.ts";
@@ -10,6 +11,7 @@ import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
 import { sendEchoRequests } from "./icmp-output.ts";
 import type { Interface } from "./interface.ts";
 import { lendFrame, payloadOffset, sendTcpFrame, sendUdpFrame, tcpTextOffset } from "./ipv4-output.ts";
+import { sendQueued } from "./queued-packets.ts";
 import { sendFollowers } from "./tcp-burst.ts";
 
 /** Segments that a connection sends before the next one has its turn. */
@@ -27,7 +29,7 @@ export function drainReady(iface: Interface, sockets: SocketSet, budget: number)
     if (index === -1) break;
     const socket = sockets.get(index);
     if (socket instanceof Tcb) sent += sendSegments(iface, socket);
-    else if (socket instanceof UdpSocket) sent += sendDatagrams(iface, socket);
+    else if (socket instanceof UdpSocket) sent += sendQueued(iface, socket, UDP_HEADER_LENGTH, sendDatagram);
     else if (socket instanceof IcmpSocket) sent += sendEchoRequests(iface, socket);
   }
   return sent;
@@ -63,33 +65,11 @@ function sendSegments(iface: Interface, tcb: Tcb): number {
   return TURN;
 }
 
-function sendDatagrams(iface: Interface, socket: UdpSocket): number {
-  const { stats, routing } = socket.context;
+function sendDatagram(iface: Interface, frame: Frame, socket: UdpSocket): void {
   const ring = socket.outgoing;
   const { source, destination } = iface.outgoing;
-  let sent = 0;
-  while (ring.size > 0 && sent < TURN) {
-    ring.readLocal(source);
-    ring.readRemote(destination);
-    const path = routing.route(destination)?.path;
-    if (path !== undefined && path !== iface) {
-      path.ready.push(socket.index);
-      return sent;
-    }
-    if (IPV4_HEADER_LENGTH + UDP_HEADER_LENGTH + ring.length > iface.mtu) {
-      // The MTU has become smaller since.
-      stats.packetsTooLarge++;
-      socket.sent();
-      continue;
-    }
-    const frame = lendFrame(iface, UDP_HEADER_LENGTH + ring.length);
-    if (frame === null) break;
-    const at = payloadOffset(iface, frame) + UDP_HEADER_LENGTH;
-    copyBytes(ring.bytes, ring.start, frame.bytes, at, ring.length);
-    sendUdpFrame(iface, frame, ring.length, source, ring.localPort, destination, ring.remotePort, stats);
-    socket.sent();
-    sent++;
-  }
-  if (ring.size > 0) iface.ready.push(socket.index);
-  return sent;
+  const at = payloadOffset(iface, frame) + UDP_HEADER_LENGTH;
+  copyBytes(ring.bytes, ring.start, frame.bytes, at, ring.length);
+  const { stats } = socket.context;
+  sendUdpFrame(iface, frame, ring.length, source, ring.localPort, destination, ring.remotePort, stats);
 }

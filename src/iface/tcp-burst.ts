@@ -1,4 +1,5 @@
 import { countFollowers } from "../socket/tcp/output.ts";
+import { seqAdd } from "../socket/tcp/seq.ts";
 import type { Tcb } from "../socket/tcp/tcb.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { write16, write32 } from "../wire/bytes.ts";
@@ -29,7 +30,7 @@ export function sendFollowers(iface: Interface, tcb: Tcb, seg: TcpSegment, count
     const { bytes } = frame;
     const tcp = payloadOffset(iface, frame);
     const at = tcp - IPV4_HEADER_LENGTH;
-    const ownSeq = (seq + sent * mss) | 0;
+    const ownSeq = seqAdd(seq, sent * mss);
     copyBytes(template.bytes, 0, bytes, at, headers);
     write32(bytes, tcp + SEQ, ownSeq);
     sendBuffer.copyTo(position + sent * mss, bytes, at + headers, mss);

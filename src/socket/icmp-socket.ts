@@ -3,10 +3,11 @@ import type { Random } from "../random.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { PacketRing } from "../storage/packet-ring.ts";
 import { ICMP_ECHO_REPLY, ICMPV4_HEADER_LENGTH } from "../wire/icmpv4.ts";
-import { formatAddress, IpAddress, isUnspecified } from "../wire/ip-address.ts";
+import { IpAddress, isUnspecified } from "../wire/ip-address.ts";
 import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
 import type { SocketContext } from "./context.ts";
 import { READABLE, WRITABLE } from "./events.ts";
+import { requireRoute } from "./routing.ts";
 
 /** Sizes of an ICMP socket's two queues, and of its memory. */
 export interface IcmpBuffers {
@@ -116,13 +117,7 @@ export class IcmpSocket {
     if (this.index === -1) throw new StackError("ENOTCONN", "the ICMP socket is closed: bind another one");
     requireRange(sequence, 0, 65_535, "an echo's sequence number");
     requireRange(ttl, 1, 255, "the time to live");
-    const route = isUnspecified(remote) ? null : this.context.routing.route(remote);
-    if (route === null) {
-      throw new StackError(
-        "ENETUNREACH",
-        `no route to ${formatAddress(remote)}: give the interface an address in its network, or a gateway`,
-      );
-    }
+    const route = requireRoute(isUnspecified(remote) ? null : this.context.routing.route(remote), remote);
     const largest = route.path.mtu - IPV4_HEADER_LENGTH - ICMPV4_HEADER_LENGTH;
     if (data.length > largest) {
       throw new StackError(
@@ -228,10 +223,9 @@ export class IcmpSocket {
     this.targets[place] = target;
     this.sentAt[place] = this.context.now;
     this.answered[place] = 0;
-    this.shift();
   }
 
-  /** The first outgoing request is not sent after all: called by the stack. */
+  /** The first outgoing request is dealt with: called by the stack. */
   shift(): void {
     this.outgoing.shift();
     if (!this.sendBlocked) return;

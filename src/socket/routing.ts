@@ -1,5 +1,6 @@
+import { StackError } from "../errors.ts";
 import type { ReadyQueue } from "../storage/ready-queue.ts";
-import type { IpAddress } from "../wire/ip-address.ts";
+import { formatAddress, type IpAddress } from "../wire/ip-address.ts";
 
 /** One way out of the stack: an interface, as sockets see it. */
 export interface Path {
@@ -26,4 +27,18 @@ export interface Routing {
   isBroadcast(address: IpAddress): boolean;
   /** Is `address` one of ours? */
   isLocal(address: IpAddress): boolean;
+}
+
+/**
+ * The way to `remote`, where there has to be one.
+ *
+ * @param route what was found
+ * @throws StackError ENETUNREACH
+ */
+export function requireRoute(route: Route | null, remote: IpAddress): Route {
+  if (route !== null) return route;
+  throw new StackError(
+    "ENETUNREACH",
+    `no route to ${formatAddress(remote)}: give the interface an address in its network, or a gateway`,
+  );
 }

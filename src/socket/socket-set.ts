@@ -19,7 +19,7 @@ import {
   IcmpSocket,
 } from "./icmp-socket.ts";
 import { requirePort } from "./ports.ts";
-import type { Path } from "./routing.ts";
+import { type Path, requireRoute } from "./routing.ts";
 import { segmentArrives } from "./tcp/input.ts";
 import { TcpListener } from "./tcp/listener.ts";
 import { openActive, openPassive } from "./tcp/open.ts";
@@ -153,13 +153,7 @@ export class SocketSet {
         `${formatAddress(remote)} is no host's address: connect to one host`,
       );
     }
-    const route = context.routing.route(remote);
-    if (route === null) {
-      throw new StackError(
-        "ENETUNREACH",
-        `no route to ${formatAddress(remote)}: give the interface an address in its network, or a gateway`,
-      );
-    }
+    const route = requireRoute(context.routing.route(remote), remote);
     const asked = this.localAddress(options.localAddress);
     const local = isUnspecified(asked) ? route.source : asked;
     const isFree = (port: number) => context.flows.find(local, port, remote, options.port) === -1;

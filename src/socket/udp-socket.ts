@@ -1,13 +1,14 @@
 import { type ErrorCode, StackError } from "../errors.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { PacketRing } from "../storage/packet-ring.ts";
-import { formatAddress, type IpAddress, isUnspecified } from "../wire/ip-address.ts";
+import { type IpAddress, isUnspecified } from "../wire/ip-address.ts";
 import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
 import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
 import type { SocketContext } from "./context.ts";
 import { ERROR, READABLE, WRITABLE } from "./events.ts";
 import { icmpErrorCode } from "./icmp-error-code.ts";
 import { requirePort } from "./ports.ts";
+import { requireRoute } from "./routing.ts";
 
 /** Sizes of a UDP socket's two queues. */
 export interface UdpBuffers {
@@ -66,13 +67,7 @@ export class UdpSocket {
   send(bytes: Uint8Array, remote: IpAddress, remotePort: number, source: IpAddress = this.address): boolean {
     if (this.index === -1) throw new StackError("ENOTCONN", "the UDP socket is closed: bind another one");
     requirePort(remotePort, 1, "a UDP destination port");
-    const route = this.context.routing.route(remote);
-    if (route === null) {
-      throw new StackError(
-        "ENETUNREACH",
-        `no route to ${formatAddress(remote)}: give the interface an address in its network, or a gateway`,
-      );
-    }
+    const route = requireRoute(this.context.routing.route(remote), remote);
     const largest = route.path.mtu - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
     if (bytes.length > largest) {
       throw new StackError(
@@ -157,8 +152,8 @@ export class UdpSocket {
     this.signal(ERROR);
   }
 
-  /** The first outgoing datagram has been handed to the device: called by the stack. */
-  sent(): void {
+  /** The first outgoing datagram is dealt with: called by the stack. */
+  shift(): void {
     this.outgoing.shift();
     if (!this.sendBlocked) return;
     this.sendBlocked = false;

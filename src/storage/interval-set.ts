@@ -39,12 +39,12 @@ export class IntervalSet {
     return first;
   }
 
-  /** Where the range that holds `at` ends, or `at` where none does. */
-  endFrom(at: number): number {
+  /** The index of the range that holds `at`, or -1. */
+  find(at: number): number {
     for (let i = 0; i < this.count && this.from[i] <= at; i++) {
-      if (at < this.to[i]) return this.to[i];
+      if (at < this.to[i]) return i;
     }
-    return at;
+    return -1;
   }
 
   get isFull(): boolean {

@@ -3,7 +3,7 @@ import { ACK, FIN, PSH, RST, resetTcpOptions, SYN, type TcpSegment } from "../..
 import { restartAfterIdle } from "./congestion.ts";
 import { writeSynOptions } from "./options.ts";
 import { limitedTransmit } from "./recovery.ts";
-import { sackLength, writeSack } from "./sack.ts";
+import { textRoom, writeSack } from "./sack.ts";
 import { seqAdd, seqDiff, seqLt } from "./seq.ts";
 import {
   CLOSED,
@@ -99,7 +99,7 @@ function takeRetransmission(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (!seqLt(tcb.rtxNxt, tcb.rtxEnd)) return false;
   const position = seqDiff(tcb.rtxNxt, tcb.sndUna);
   const range = seqDiff(tcb.rtxEnd, tcb.rtxNxt);
-  const length = Math.min(range, tcb.sendBuffer.length - position, tcb.mss - sackLength(tcb));
+  const length = Math.min(range, tcb.sendBuffer.length - position, textRoom(tcb));
   // After a timeout the congestion window counts what has been sent again, and nothing else.
   if (position > 0 && position + length > tcb.cwnd) return false;
   const withFin = tcb.finSent && length < range && position + length === tcb.sendBuffer.length;
@@ -155,7 +155,7 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
  * behind them is in it where it would follow at once.
  */
 function sendable(tcb: Tcb, unsent: number, usable: number): number {
-  const mss = tcb.mss - sackLength(tcb);
+  const mss = textRoom(tcb);
   const most = tcb.maxText > tcb.mss ? Math.floor(tcb.maxText / tcb.mss) * mss : mss;
   const length = Math.min(unsent, usable, most);
   if (length <= mss) return length;
@@ -166,7 +166,7 @@ function sendable(tcb: Tcb, unsent: number, usable: number): number {
 /** RFC 9293 3.8.6.2.1, with Nagle's algorithm (3.7.4). D is `unsent`, U lets `length` bytes go. */
 function isWorthSending(tcb: Tcb, length: number, unsent: number, flight: number): boolean {
   // (1) A maximum-sized segment.
-  if (length >= tcb.mss - sackLength(tcb)) return true;
+  if (length >= textRoom(tcb)) return true;
   const nagle = tcb.noDelay || flight === 0;
   // (2) All there is; what precedes a FIN waits for nothing.
   if (length === unsent && (nagle || tcb.finQueued)) return true;
@@ -249,7 +249,7 @@ function takeText(
   seg.window = takeWindowField(tcb, tcb.rcvWindShift);
   seg.payloadOffset = position;
   seg.payloadLength = length;
-  const mss = tcb.mss - sackLength(tcb);
+  const mss = textRoom(tcb);
   if (length > mss) seg.segmentSize = mss;
   if (mss < tcb.mss) writeSack(tcb, seg, false);
   // RFC 9293 3.9.1.2: PSH marks the end of what the program has written so far.

@@ -37,12 +37,12 @@ export class SackReport {
   }
 }
 
-/** Bytes that the option takes in a segment with text: half of the room for text at most. */
-export function sackLength(tcb: Tcb): number {
+/** Text that fits into the next segment: Eff.snd.MSS without the blocks it carries, which take half of it at most. */
+export function textRoom(tcb: Tcb): number {
   const { count } = tcb.outOfOrder;
-  if (!tcb.sack || count === 0) return 0;
+  if (!tcb.sack || count === 0) return tcb.mss;
   const blocks = Math.min(count, mostBlocks(tcb, tcb.mss >> 1));
-  return blocks > 0 ? OPTION_LENGTH + BLOCK_LENGTH * blocks : 0;
+  return blocks > 0 ? tcb.mss - OPTION_LENGTH - BLOCK_LENGTH * blocks : tcb.mss;
 }
 
 /** Blocks for which there is place among the other options and in `room` bytes. */
@@ -63,24 +63,15 @@ export function writeSack(tcb: Tcb, seg: TcpSegment, isBare: boolean): void {
     put(seg, sackReport.duplicateFrom, sackReport.duplicateTo);
     sackReport.duplicate = false;
     // RFC 2883 4 (3): where that is part of a larger block, the block comes next, and it may be any of the ranges.
-    const range = rangeAt(tcb, seqDiff(sackReport.duplicateFrom, tcb.rcvNxt));
+    const range = outOfOrder.find(seqDiff(sackReport.duplicateFrom, tcb.rcvNxt));
     if (range !== -1) putRange(tcb, seg, range, true);
   }
   for (let i = 0; i < sackReport.count && seg.sackCount < most; i++) {
-    const range = rangeAt(tcb, seqDiff(sackReport.recent[i], tcb.rcvNxt));
+    const range = outOfOrder.find(seqDiff(sackReport.recent[i], tcb.rcvNxt));
     if (range !== -1) putRange(tcb, seg, range);
   }
   for (let range = 0; range < outOfOrder.count && seg.sackCount < most; range++) putRange(tcb, seg, range);
   if (outOfOrder.count === 0) sackReport.count = 0;
-}
-
-/** The range that the byte at this distance from RCV.NXT is in, or -1. */
-function rangeAt(tcb: Tcb, distance: number): number {
-  const { outOfOrder } = tcb;
-  for (let i = 0; i < outOfOrder.count && outOfOrder.start(i) <= distance; i++) {
-    if (distance < outOfOrder.end(i)) return i;
-  }
-  return -1;
 }
 
 /** Puts a range in unless it is there already; what arrived twice may well be a whole range. */

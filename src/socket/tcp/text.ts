@@ -96,8 +96,8 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
 function noteOutOfOrder(tcb: Tcb, seq: number, distance: number, length: number): void {
   const { outOfOrder, sackReport } = tcb;
   // RFC 2883 4.2: what of it was there before.
-  const known = outOfOrder.endFrom(distance);
-  if (known > distance) sackReport.noteDuplicate(seq, Math.min(known - distance, length));
+  const known = outOfOrder.find(distance);
+  if (known !== -1) sackReport.noteDuplicate(seq, Math.min(outOfOrder.end(known) - distance, length));
   outOfOrder.add(distance, distance + length);
   sackReport.note(seq);
 }

@@ -22,10 +22,7 @@ export function startTimestamps(tcb: Tcb, seg: TcpSegment, now: number): void {
   tcb.tsRecentAt = now;
 }
 
-/**
- * RFC 7323 5.3, R1, and 3.2: is the segment one of an earlier time, or does it lack what every segment of the connection
- * has? A reset may be either.
- */
+/** RFC 7323 5.3, R1: is the segment, which is no reset, from an earlier time than one that has arrived? */
 export function isFromThePast(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (!tcb.timestamps || seg.flags & RST) return false;
   return seg.hasTimestamp && seqGt(tcb.tsRecent, seg.tsVal) && now - tcb.tsRecentAt <= OUTDATED_MS;
@@ -41,11 +38,12 @@ export function lacksTimestamps(tcb: Tcb, seg: TcpSegment): boolean {
   return tcb.timestamps && !seg.hasTimestamp && !(seg.flags & (RST | SYN));
 }
 
-/** RFC 7323 4.3 (2) and 5.3, R3: what is echoed is that of the first segment that our next ACK is for. */
+/**
+ * RFC 7323 4.3 (2) and 5.3, R3: what is echoed is that of the first segment that our next ACK is for. The segment is not
+ * from the past.
+ */
 export function noteTimestamp(tcb: Tcb, seg: TcpSegment, now: number): void {
-  if (!tcb.timestamps || !seg.hasTimestamp) return;
-  if (seqGt(tcb.tsRecent, seg.tsVal) && now - tcb.tsRecentAt <= OUTDATED_MS) return;
-  if (!seqLeq(seg.seq, tcb.lastAckSent)) return;
+  if (!tcb.timestamps || !seg.hasTimestamp || !seqLeq(seg.seq, tcb.lastAckSent)) return;
   tcb.tsRecent = seg.tsVal;
   tcb.tsRecentAt = now;
 }
