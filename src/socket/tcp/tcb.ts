@@ -186,6 +186,15 @@ export class Tcb {
   /** The window was full when we sent last: only then may it grow (RFC 9293 3.8.2, RFC 7661). */
   cwndLimited = false;
   lastSentAt = 0;
+  /** Bytes per ms that the connection sends at most; without a limit where nothing paces it. */
+  pacingRate = Number.POSITIVE_INFINITY;
+  /** RFC 6675: bytes that are under way, as far as we know. */
+  pipe = 0;
+  /** Bytes that the peer has received, and that were found lost, since the connection was opened. */
+  delivered = 0;
+  lost = 0;
+  /** `delivered` at which what was sent while the program had too little to send is through; 0 where it never had. */
+  appLimitedUntil = 0;
 
   // Zero-window probing: RFC 9293 3.8.6.1.
   probing = false;
