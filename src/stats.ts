@@ -115,7 +115,16 @@ export class Stats {
   tcpNoBuffer = 0;
   tcpRetransmissions = 0;
   tcpTimeouts = 0;
+  /** Losses found by SACK or duplicate ACKs: recoveries entered (RFC 5681 3.2). */
   tcpFastRetransmissions = 0;
+  /** Timeouts and recoveries that were about nothing: undone (RFC 5682, RFC 4015). */
+  tcpSpuriousRecoveries = 0;
+  /** D-SACK blocks: the peer got something twice (RFC 2883). */
+  tcpDuplicateReports = 0;
+  /** Tail loss probes (RFC 8985 7). */
+  tcpTailProbes = 0;
+  /** Text sent again that there was no record for: a whole stretch counts as sent again. */
+  tcpNoRecord = 0;
   /** A segment with URG: its text is delivered in line (RFC 6093 5). */
   tcpUrgentIgnored = 0;
   tcpWindowProbes = 0;

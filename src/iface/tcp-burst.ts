@@ -44,6 +44,6 @@ export function sendFollowers(iface: Interface, tcb: Tcb, seg: TcpSegment, count
     linkOutput(iface, frame, tcb.remote);
     stats.tcpSegmentsSent++;
   }
-  countFollowers(tcb, sent);
+  countFollowers(tcb, sent, tcb.context.now);
   return sent;
 }

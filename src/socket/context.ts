@@ -6,8 +6,10 @@ import { FlowTable } from "../storage/flow-table.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
 import { PortRegistry } from "./ports.ts";
 import type { Routing } from "./routing.ts";
+import { AckSample, LossSample } from "./tcp/congestion/control.ts";
 import { IsnGenerator } from "./tcp/isn.ts";
 import type { TcpSettings } from "./tcp/settings.ts";
+import { TransmissionPool } from "./tcp/transmissions.ts";
 
 /** What all sockets of a stack share. */
 export class SocketContext {
@@ -24,6 +26,11 @@ export class SocketContext {
   readonly udpPorts: PortRegistry;
   readonly isn: IsnGenerator;
   readonly deadlines: DeadlineHeap;
+  /** What connections have sent and the peers have not acknowledged. */
+  readonly transmissions: TransmissionPool;
+  /** What the ACK, and the loss, tell that are being processed. */
+  readonly ack = new AckSample();
+  readonly loss = new LossSample();
   /** Sockets with events that the program has not been told of. */
   readonly signalled: ReadyQueue;
   /** Connections in TIME-WAIT, oldest first: the ones to give up when socket numbers run out. */
@@ -49,6 +56,8 @@ export class SocketContext {
     this.udpPorts = new PortRegistry("UDP", random);
     this.isn = new IsnGenerator(random);
     this.deadlines = new DeadlineHeap(maxSockets);
+    // A record for every 4 KiB that may be buffered, beside those that connections have for sure.
+    this.transmissions = new TransmissionPool(maxSockets, pool.pageCount << 2);
     this.signalled = new ReadyQueue(maxSockets);
     this.timeWait = new ReadyQueue(maxSockets);
     this.starved = new ReadyQueue(maxSockets);

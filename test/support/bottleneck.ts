@@ -264,7 +264,7 @@ export class Sender {
       tcb.sndNxt = seqAdd(tcb.sndNxt, mss);
       this.written += mss;
     }
-    tcb.pipe += mss;
+    tcb.sent.pipe += mss;
     this.control.onSend(tcb, mss, idle, now);
     const sent = new Transmission(this.transmissions++, segment, now);
     sent.firstSentAt = this.firstSentAt;
@@ -327,7 +327,7 @@ export class Sender {
       this.latest.shift();
       this.latest.push(sent.index);
       // Sent again in vain.
-      if (!sent.settled) tcb.pipe -= this.mss;
+      if (!sent.settled) tcb.sent.pipe -= this.mss;
       sent.settled = true;
       if (sent.segment < this.unaSegment || this.arrived.has(sent.segment)) continue;
       this.arrived.add(sent.segment);
@@ -387,7 +387,7 @@ export class Sender {
   private markLost(sent: Transmission, now: number): void {
     const { tcb, mss, loss, control } = this;
     sent.settled = true;
-    tcb.pipe -= mss;
+    tcb.sent.pipe -= mss;
     if (sent.segment < this.unaSegment || this.arrived.has(sent.segment)) return;
     tcb.lost += mss;
     this.losses++;

@@ -45,7 +45,7 @@ export class Driver {
   sends(length: number): void {
     const { tcb } = this;
     const idle = tcb.pipe === 0;
-    tcb.pipe += length;
+    tcb.sent.pipe += length;
     tcb.sndNxt = seqAdd(tcb.sndNxt, length);
     this.control.onSend(tcb, length, idle, this.now);
   }
@@ -60,7 +60,7 @@ export class Driver {
     const { tcb } = this;
     const ack = Object.assign(new AckSample(), { acked, delivered: acked, cwndLimited: true, ...sample });
     ack.priorPipe = tcb.pipe;
-    tcb.pipe = Math.max(0, tcb.pipe - acked);
+    tcb.sent.pipe = Math.max(0, tcb.pipe - acked);
     tcb.sndUna = seqAdd(tcb.sndUna, acked);
     tcb.delivered += ack.delivered;
     this.control.onAck(tcb, ack, this.now);
@@ -87,7 +87,7 @@ export class Driver {
     if (!control.controlsRecovery) tcb.cwnd = tcb.ssthresh;
     tcb.sndUna = tcb.sndNxt;
     tcb.recover = seqAdd(tcb.sndUna, -1);
-    tcb.pipe = 0;
+    tcb.sent.pipe = 0;
     control.onRecovered(tcb, this.now);
   }
 

@@ -2,13 +2,17 @@ import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { WRITABLE } from "../events.ts";
 import { challengeAck } from "./challenge.ts";
-import { onNewDataAcked } from "./congestion.ts";
-import { onAckInRecovery, onDuplicateAck } from "./recovery.ts";
+import { resetAckSample } from "./congestion/control.ts";
+import { finishSample } from "./delivery-rate.ts";
+import { OPEN } from "./loss-recovery.ts";
+import { onAckNews } from "./recovery.ts";
 import { onRttSample } from "./rto.ts";
+import { acknowledge, loseFlight, takeSackBlocks } from "./scoreboard.ts";
 import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
 import { CLOSED, DUE_PROBE, flightSize, SYN_RECEIVED, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";
 import { rttByTimestamp } from "./timestamps.ts";
+import { scheduleProbe } from "./tlp.ts";
 import { enterEstablished, onOurFinAcked, ready, signal } from "./transitions.ts";
 
 /** The segment is dropped; nothing of it is processed further. */
@@ -45,9 +49,10 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
   }
   if (tcb.state === TIME_WAIT) return GO_ON;
   const acked = seqDiff(seg.ack, tcb.sndUna);
-  if (acked > 0) onAcked(tcb, seg, acked, now);
-  else if (acked === 0 && isBare && isDuplicate(tcb, seg)) onDuplicate(tcb);
-  if (acked >= 0) updateSendWindow(tcb, seg, now);
+  if (acked >= 0) {
+    if (acked > 0 || flightSize(tcb) > 0) takeNews(tcb, seg, acked, isBare, now);
+    updateSendWindow(tcb, seg, now);
+  }
   // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
   if (tcb.finSent && tcb.sndUna === tcb.sndNxt) onOurFinAcked(tcb, now);
   schedule(tcb);
@@ -58,12 +63,18 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
 export function onHandshakeAcked(tcb: Tcb, seg: TcpSegment, now: number): void {
   // Only the SYN counts here: what else the segment acknowledges is processed in ESTABLISHED.
   tcb.sndUna = seqAdd(tcb.iss, 1);
-  measureRtt(tcb, seg, now);
+  measureHandshake(tcb, seg, now);
   enterEstablished(tcb);
   tcb.lastHeardAt = now;
   if (tcb.keepAliveIdleMs > 0) tcb.keepAliveAt = now + tcb.keepAliveIdleMs;
   ready(tcb);
   schedule(tcb);
+}
+
+function measureHandshake(tcb: Tcb, seg: TcpSegment, now: number): void {
+  const ms = tcb.rttTiming ? now - tcb.rttStart : rttByTimestamp(tcb, seg, now);
+  tcb.rttTiming = false;
+  if (ms >= 0) onRttSample(tcb, ms);
 }
 
 /** SND.WND, SND.WL1, SND.WL2 <- the segment's. A SYN's window is not scaled (RFC 7323 2.2). */
@@ -78,62 +89,69 @@ function scaledWindow(tcb: Tcb, seg: TcpSegment): number {
   return seg.flags & SYN ? seg.window : seg.window << tcb.sndWindShift;
 }
 
-/** SND.UNA < SEG.ACK =< SND.NXT */
-function onAcked(tcb: Tcb, seg: TcpSegment, acked: number, now: number): void {
-  const { ack } = seg;
-  tcb.sndUna = ack;
+/** SND.UNA =< SEG.ACK =< SND.NXT, and something is outstanding: what the ACK tells of it. */
+function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean, now: number): void {
+  const { sent } = tcb;
+  const { ack } = tcb.context;
+  const duplicate = acked === 0 && isBare && isDuplicate(tcb, seg);
+  resetAckSample(ack, sent.pipe);
+  ack.acked = acked;
+  ack.cwndLimited = tcb.cwndLimited;
+  if (acked > 0) advance(tcb, seg.ack, acked, now);
+  if (tcb.sack && seg.sackCount > 0) takeSackBlocks(tcb, seg, now);
+  if (acked === 0 && ack.delivered === 0 && !duplicate && !ack.duplicateReported) return;
+  finishSample(tcb);
+  measureRtt(tcb, seg, acked, now);
+  const restartTimer = onAckNews(tcb, seg.ack, acked, duplicate, now);
+  if (acked > 0) {
+    // A mark of loss that stayed behind would seem to lie ahead after 2^31 bytes, and end fast retransmit.
+    if (tcb.loss.phase === OPEN && seqGt(seg.ack, tcb.recover)) tcb.recover = seqAdd(seg.ack, -1);
+    // RFC 6298 5.2 and 5.3.
+    if (flightSize(tcb) === 0) tcb.retransmitAt = NEVER;
+    else if (restartTimer && !tcb.probing) tcb.retransmitAt = now + tcb.rto;
+  }
+  scheduleProbe(tcb, now);
+  ready(tcb);
+}
+
+/** SND.UNA moves on by `acked`. */
+function advance(tcb: Tcb, ackNumber: number, acked: number, now: number): void {
+  tcb.sndUna = ackNumber;
+  acknowledge(tcb, ackNumber, now);
   const text = Math.min(acked, tcb.sendBuffer.length);
   tcb.sendBuffer.drop(text);
   tcb.bytesSent += text;
-  if (seqLt(tcb.rtxNxt, ack)) tcb.rtxNxt = ack;
-  if (seqLt(tcb.rtxEnd, ack)) tcb.rtxEnd = ack;
-  measureRtt(tcb, seg, now);
   tcb.backoff = 0;
   tcb.probeBackoff = 0;
   tcb.unackedSince = now;
   tcb.softError = null; // The path works again.
-  let restartTimer = true;
-  if (tcb.inRecovery) {
-    restartTimer = onAckInRecovery(tcb, acked);
-  } else {
-    tcb.duplicateAcks = 0;
-    onNewDataAcked(tcb, acked);
-    // A mark of loss that stayed behind would seem to lie ahead after 2^31 bytes, and end fast retransmit.
-    if (seqGt(ack, tcb.recover)) tcb.recover = seqAdd(ack, -1);
-  }
-  // RFC 6298 5.2 and 5.3.
-  if (flightSize(tcb) === 0) tcb.retransmitAt = NEVER;
-  else if (restartTimer && !tcb.probing) tcb.retransmitAt = now + tcb.rto;
   if (tcb.writeBlocked && text > 0 && tcb.sendBuffer.length <= tcb.sendBuffer.limit >> 1) {
     tcb.writeBlocked = false;
     signal(tcb, WRITABLE);
   }
-  ready(tcb);
 }
 
 /**
- * RFC 6298 3: once a round-trip time, by the clock of what was sent once. While nothing is being timed, as what is under
- * way was sent again, by timestamps: they are coarser, and tell which of the two has been answered (RFC 7323 4.1).
+ * RFC 6298 3: once a round-trip time, by the clock of what was sent once. While losses are repaired, by whatever was sent
+ * once and is SACKed; else by timestamps: they are coarser, and tell which sending has been answered of what was sent more
+ * than once (RFC 7323 4.1).
  */
-function measureRtt(tcb: Tcb, seg: TcpSegment, now: number): void {
+function measureRtt(tcb: Tcb, seg: TcpSegment, acked: number, now: number): void {
   if (tcb.rttTiming) {
-    if (!seqGeq(seg.ack, tcb.rttSeq)) return;
+    if (acked === 0 || !seqGeq(seg.ack, tcb.rttSeq)) return;
     tcb.rttTiming = false;
     onRttSample(tcb, now - tcb.rttStart);
     return;
   }
-  const ms = rttByTimestamp(tcb, seg, now);
+  const { rttMs } = tcb.context.ack;
+  const known = tcb.sack && tcb.loss.phase !== OPEN && rttMs >= 0;
+  const ms = known ? rttMs : acked > 0 ? rttByTimestamp(tcb, seg, now) : -1;
   if (ms >= 0) onRttSample(tcb, ms);
 }
 
 /** RFC 5681 2, DUPLICATE ACKNOWLEDGMENT; the caller knows that it is bare (b, c) and equals SND.UNA (d). */
 function isDuplicate(tcb: Tcb, seg: TcpSegment): boolean {
   return flightSize(tcb) > 0 && !tcb.probing && scaledWindow(tcb, seg) === tcb.sndWnd;
-}
-
-function onDuplicate(tcb: Tcb): void {
-  onDuplicateAck(tcb);
-  ready(tcb);
 }
 
 /** RFC 9293 3.10.7.4, fifth: an old segment does not change the window. */
@@ -154,6 +172,5 @@ function endProbing(tcb: Tcb): void {
   tcb.probeBackoff = 0;
   tcb.persistAt = NEVER;
   tcb.due &= ~DUE_PROBE;
-  tcb.rtxNxt = tcb.sndUna;
-  tcb.rtxEnd = tcb.sndNxt;
+  loseFlight(tcb);
 }

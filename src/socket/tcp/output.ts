@@ -1,10 +1,14 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, FIN, PSH, RST, resetTcpOptions, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { restartAfterIdle } from "./congestion.ts";
+import { noteAppLimited } from "./delivery-rate.ts";
+import { sendsNewOnly } from "./frto.ts";
+import { OPEN, RECOVERY } from "./loss-recovery.ts";
 import { writeSynOptions } from "./options.ts";
-import { limitedTransmit } from "./recovery.ts";
+import { limitedTransmit, underWay } from "./recovery.ts";
 import { textRoom, writeSack } from "./sack.ts";
-import { seqAdd, seqDiff, seqLt } from "./seq.ts";
+import { noteResent, noteSent, noteTailResent } from "./scoreboard.ts";
+import { seqAdd, seqDiff } from "./seq.ts";
 import {
   CLOSED,
   DUE_ACK,
@@ -12,6 +16,7 @@ import {
   DUE_PROBE,
   DUE_RST,
   DUE_SYN,
+  DUE_TAIL_PROBE,
   flightSize,
   SYN_RECEIVED,
   SYN_SENT,
@@ -19,7 +24,13 @@ import {
 } from "./tcb.ts";
 import { schedule } from "./timers.ts";
 import { writeTimestamps } from "./timestamps.ts";
+import { noteProbeSent, scheduleProbe } from "./tlp.ts";
+import { IN_FLIGHT, NONE } from "./transmissions.ts";
+import { noteForUndo } from "./undo.ts";
 import { receiveWindow, takeWindowField } from "./window.ts";
+
+/** What is paced goes in bursts of so many ms: no timer is much finer. */
+const PACING_GRANULARITY_MS = 1;
 
 /**
  * Decides what a connection sends next: RFC 9293 3.8.6.2.1 (silly-window avoidance), 3.7.4 (Nagle), 3.8.6.1 (probes).
@@ -37,8 +48,8 @@ export function nextSegment(tcb: Tcb, seg: TcpSegment, now: number): boolean {
     return takeAck(tcb, seg);
   }
   if (tcb.state !== SYN_RECEIVED) {
-    if (takeRetransmission(tcb, seg, now)) return true;
-    if (takeNewText(tcb, seg, now)) return true;
+    if (tcb.due & DUE_TAIL_PROBE && takeTailProbe(tcb, seg, now)) return true;
+    if (takeText(tcb, seg, now)) return true;
     if (tcb.due & DUE_KEEP_ALIVE) return takeKeepAlive(tcb, seg);
   }
   if (tcb.due & DUE_ACK) return takeAck(tcb, seg);
@@ -51,18 +62,25 @@ export function nextSegment(tcb: Tcb, seg: TcpSegment, now: number): boolean {
  */
 export function followers(tcb: Tcb, seg: TcpSegment): number {
   if (seg.payloadLength !== tcb.mss || seg.flags !== ACK || seqAdd(seg.seq, tcb.mss) !== tcb.sndNxt) return 0;
-  if (tcb.due !== 0 || tcb.duplicateAcksDue > 0 || tcb.duplicateAcks > 0) return 0;
-  if (tcb.inRecovery || tcb.probing || tcb.maxText > tcb.mss) return 0;
+  const { loss } = tcb;
+  if (tcb.due !== 0 || tcb.duplicateAcksDue > 0 || loss.duplicateAcks > 0) return 0;
+  if (loss.phase !== OPEN || tcb.probing || tcb.maxText > tcb.mss) return 0;
+  if (tcb.pacingRate !== Number.POSITIVE_INFINITY) return 0;
   const flight = flightSize(tcb);
-  const usable = Math.min(tcb.sndWnd, tcb.cwnd) - flight;
+  const usable = Math.min(tcb.sndWnd - flight, tcb.cwnd - tcb.sent.pipe);
   // One byte stays for `nextSegment`, which knows of what comes with the last one: PSH, FIN.
   const unsent = tcb.sendBuffer.length - flight - 1;
   return Math.max(Math.floor(Math.min(usable, unsent) / tcb.mss), 0);
 }
 
 /** Counts so many followers as sent. RTT and RTO are being measured by the segment they follow. */
-export function countFollowers(tcb: Tcb, count: number): void {
-  advanceSent(tcb, count * tcb.mss);
+export function countFollowers(tcb: Tcb, count: number, now: number): void {
+  if (count === 0) return;
+  const length = count * tcb.mss;
+  // The record of the segment they follow, which was sent at the same time, has room for any.
+  noteSent(tcb, length, now);
+  advanceSent(tcb, length);
+  tcb.control.onSend(tcb, length, false, now);
 }
 
 /** RFC 9293 3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, the last segment of an aborted connection. */
@@ -94,28 +112,56 @@ function takeSyn(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   return true;
 }
 
-/** Text, and a FIN behind it, that has been sent before. */
+/** Text that is to be sent again, or for the first time: RFC 6675 4, NextSeg. */
+function takeText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
+  if (tcb.sent.lowestLost === NONE) return takeNewText(tcb, seg, now);
+  if (!sendsNewOnly(tcb)) return takeRetransmission(tcb, seg, now);
+  return takeNewText(tcb, seg, now);
+}
+
+/** The lowest text that was found lost, and a FIN behind it. */
 function takeRetransmission(tcb: Tcb, seg: TcpSegment, now: number): boolean {
-  if (!seqLt(tcb.rtxNxt, tcb.rtxEnd)) return false;
-  const position = seqDiff(tcb.rtxNxt, tcb.sndUna);
-  const range = seqDiff(tcb.rtxEnd, tcb.rtxNxt);
-  const length = Math.min(range, tcb.sendBuffer.length - position, textRoom(tcb));
-  // After a timeout the congestion window counts what has been sent again, and nothing else.
-  if (position > 0 && position + length > tcb.cwnd) return false;
+  const { sent, loss } = tcb;
+  const { transmissions } = tcb.context;
+  const lost = sent.lowestLost;
+  const position = seqDiff(transmissions.seq[lost], tcb.sndUna);
+  const range = transmissions.length(lost);
+  const first = position === 0;
+  const allowed = tcb.cwnd - underWay(tcb);
+  // What the peer waits for is sent whatever the window says.
+  const length = resendable(tcb, Math.min(range, tcb.sendBuffer.length - position), allowed, first);
+  if (length < 0 || isPaced(tcb, now)) return false;
   const withFin = tcb.finSent && length < range && position + length === tcb.sendBuffer.length;
-  takeText(tcb, seg, tcb.rtxNxt, position, length, withFin);
-  tcb.rtxNxt = seqAdd(tcb.rtxNxt, length + (withFin ? 1 : 0));
+  const sequenceLength = length + (withFin ? 1 : 0);
+  putText(tcb, seg, transmissions.seq[lost], position, length, withFin);
+  const idle = sent.pipe === 0;
+  noteResent(tcb, sequenceLength, now);
+  noteForUndo(tcb, sequenceLength);
+  loss.prrOut += sequenceLength;
+  tcb.rttTiming = false;
+  countSending(tcb, length, idle, now);
   tcb.retransmissions++;
+  tcb.bytesRetransmitted += length;
   tcb.context.stats.tcpRetransmissions++;
-  if (!tcb.probing) startRetransmissionTimer(tcb, now);
+  if (tcb.probing) return true;
+  // RFC 6675 5.1: what the peer waits for has just been sent.
+  if (tcb.sack && position === 0 && loss.phase === RECOVERY) tcb.retransmitAt = NEVER;
+  startRetransmissionTimer(tcb, now);
   return true;
+}
+
+/** How much of `range` lost bytes goes into the next segment; -1 for nothing. */
+function resendable(tcb: Tcb, range: number, allowed: number, first: boolean): number {
+  const mss = textRoom(tcb);
+  const most = tcb.maxText > tcb.mss ? Math.floor(tcb.maxText / tcb.mss) * mss : mss;
+  const length = Math.min(range, most, Math.max(allowed, mss));
+  const whole = length <= mss ? length : length - (length % mss);
+  return first || whole <= allowed ? whole : -1;
 }
 
 /** Text that has not been sent, or a FIN alone. */
 function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (tcb.finSent) return false;
-  // While a timeout's retransmissions wait for ACKs, nothing new goes out.
-  if (seqLt(tcb.rtxNxt, tcb.rtxEnd)) return false;
   const flight = flightSize(tcb);
   const unsent = tcb.sendBuffer.length - flight;
   if (unsent === 0) {
@@ -126,14 +172,13 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
       return true;
     }
     tcb.due &= ~DUE_PROBE;
-    if (!tcb.finQueued) return false;
-    sendNew(tcb, seg, flight, 0, true, now);
-    return true;
+    if (tcb.finQueued) return sendNew(tcb, seg, flight, 0, true, now);
+    noteAppLimited(tcb);
+    return false;
   }
   restartAfterIdle(tcb, now);
-  const congestion = tcb.cwnd + limitedTransmit(tcb);
-  const usable = Math.min(tcb.sndWnd, congestion) - flight;
-  const length = sendable(tcb, unsent, usable);
+  const congestion = tcb.cwnd + limitedTransmit(tcb) - underWay(tcb);
+  const length = sendable(tcb, unsent, Math.min(tcb.sndWnd - flight, congestion));
   if (tcb.due & DUE_PROBE) {
     tcb.due &= ~DUE_PROBE;
     takeProbe(tcb, seg, flight, length, now);
@@ -142,10 +187,41 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (length <= 0 || !isWorthSending(tcb, length, unsent, flight)) {
     // Only the peer's window can hold text back while nothing is in flight: its update may get lost.
     if (flight === 0 && tcb.persistAt === NEVER) startPersistTimer(tcb, now);
+    if (length === unsent) noteAppLimited(tcb);
     return false;
   }
+  if (isPaced(tcb, now)) return false;
   tcb.persistAt = NEVER;
-  sendNew(tcb, seg, flight, length, tcb.finQueued && length === unsent, now);
+  return sendNew(tcb, seg, flight, length, tcb.finQueued && length === unsent, now);
+}
+
+/** RFC 8985 7.3: new text if there is any and the peer has room for it, whatever the congestion window says; else the last one. */
+function takeTailProbe(tcb: Tcb, seg: TcpSegment, now: number): boolean {
+  tcb.due &= ~DUE_TAIL_PROBE;
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  const flight = flightSize(tcb);
+  if (flight === 0 || tcb.probing) return false;
+  const unsent = tcb.sendBuffer.length - flight;
+  const room = Math.min(tcb.sndWnd - flight, textRoom(tcb));
+  if (!tcb.finSent && unsent > 0 && room >= Math.min(unsent, textRoom(tcb))) {
+    const length = Math.min(unsent, room);
+    if (!sendNew(tcb, seg, flight, length, tcb.finQueued && length === unsent, now)) return false;
+    noteProbeSent(tcb, true);
+    return true;
+  }
+  const { tail } = sent;
+  if (transmissions.fate[tail] !== IN_FLIGHT) return false;
+  const sequenceLength = Math.min(transmissions.length(tail), textRoom(tcb) + (tcb.finSent ? 1 : 0));
+  const length = sequenceLength - (tcb.finSent ? 1 : 0);
+  const seq = seqAdd(tcb.sndNxt, -sequenceLength);
+  putText(tcb, seg, seq, seqDiff(seq, tcb.sndUna), length, tcb.finSent);
+  noteTailResent(tcb, sequenceLength, now);
+  tcb.rttTiming = false;
+  tcb.retransmissions++;
+  tcb.bytesRetransmitted += length;
+  tcb.context.stats.tcpRetransmissions++;
+  noteProbeSent(tcb, false);
   return true;
 }
 
@@ -186,11 +262,15 @@ function takeProbe(tcb: Tcb, seg: TcpSegment, flight: number, length: number, no
   tcb.context.stats.tcpWindowProbes++;
   tcb.probing = true;
   tcb.retransmitAt = NEVER;
-  takeText(tcb, seg, tcb.sndUna, 0, 1, false);
-  if (flight === 0) tcb.sndNxt = seqAdd(tcb.sndNxt, 1);
+  tcb.probeAt = NEVER;
+  putText(tcb, seg, tcb.sndUna, 0, 1, false);
+  if (flight === 0) {
+    noteSent(tcb, 1, now);
+    tcb.sndNxt = seqAdd(tcb.sndNxt, 1);
+  } else {
+    noteTailResent(tcb, 1, now);
+  }
   tcb.rttTiming = false;
-  tcb.rtxNxt = tcb.sndNxt;
-  tcb.rtxEnd = tcb.sndNxt;
   tcb.probeBackoff++;
   startPersistTimer(tcb, now);
 }
@@ -212,24 +292,47 @@ function sendNew(
   length: number,
   withFin: boolean,
   now: number,
-): void {
-  if (position === 0) tcb.unackedSince = now;
-  takeText(tcb, seg, tcb.sndNxt, position, length, withFin);
+): boolean {
+  const sequenceLength = length + (withFin ? 1 : 0);
+  const idle = position === 0;
+  if (!noteSent(tcb, sequenceLength, now)) return false;
+  if (idle) tcb.unackedSince = now;
+  putText(tcb, seg, tcb.sndNxt, position, length, withFin);
   settleAck(tcb);
-  advanceSent(tcb, length + (withFin ? 1 : 0));
+  advanceSent(tcb, sequenceLength);
   if (withFin) tcb.finSent = true;
-  tcb.lastSentAt = now;
-  if (!tcb.rttTiming) startRttMeasurement(tcb, now);
+  tcb.loss.prrOut += sequenceLength;
+  countSending(tcb, length, idle, now);
+  // While losses are repaired, the records tell more.
+  if (!tcb.rttTiming && !(tcb.sack && tcb.loss.phase !== OPEN)) startRttMeasurement(tcb, now);
   startRetransmissionTimer(tcb, now);
+  scheduleProbe(tcb, now);
+  return true;
+}
+
+/** Text leaves, new or again. */
+function countSending(tcb: Tcb, length: number, idle: boolean, now: number): void {
+  tcb.lastSentAt = now;
+  tcb.control.onSend(tcb, length, idle, now);
+  if (tcb.pacingRate === Number.POSITIVE_INFINITY) return;
+  // What was not sent in time is not made up for.
+  tcb.nextSendAt = Math.max(tcb.nextSendAt, now) + length / tcb.pacingRate;
+}
+
+/** Is it too early for the next segment? Then the pacing timer runs. */
+function isPaced(tcb: Tcb, now: number): boolean {
+  // Timers are no finer: what is due within that time goes at once.
+  if (tcb.nextSendAt <= now + PACING_GRANULARITY_MS) return false;
+  tcb.paceAt = tcb.nextSendAt;
+  schedule(tcb);
+  return true;
 }
 
 /** Moves SND.NXT behind so many sequence numbers that are sent for the first time. */
 function advanceSent(tcb: Tcb, sequenceLength: number): void {
   tcb.sndNxt = seqAdd(tcb.sndNxt, sequenceLength);
-  tcb.rtxNxt = tcb.sndNxt;
-  tcb.rtxEnd = tcb.sndNxt;
   // RFC 7661 4.1: in slow start a window that is half full is being used.
-  const filled = flightSize(tcb);
+  const filled = tcb.sent.pipe;
   tcb.cwndLimited = (tcb.cwnd < tcb.ssthresh ? filled * 2 : filled + tcb.mss) >= tcb.cwnd;
 }
 
@@ -237,7 +340,7 @@ function advanceSent(tcb: Tcb, sequenceLength: number): void {
  * Text that is sent again, and a probe, do not settle what the peer is owed: where it has that text already, or no room
  * for it, it drops the segment with its ACK (RFC 9293 3.10.7.4, first).
  */
-function takeText(
+function putText(
   tcb: Tcb,
   seg: TcpSegment,
   seq: number,

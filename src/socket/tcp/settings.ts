@@ -1,3 +1,5 @@
+import type { CongestionControlName } from "./congestion/control.ts";
+
 /**
  * What of TCP's behaviour a program may want otherwise. Times are in milliseconds, sizes in bytes. One record serves
  * all connections of a stack; tests make their own.
@@ -11,6 +13,8 @@ export class TcpSettings {
   timestamps = true;
   /** Selective acknowledgments are offered and sent (RFC 2018, RFC 2883). */
   sack = true;
+  /** How fast connections send: RFC 9438 (CUBIC), RFC 5681 (NewReno), or draft-ietf-ccwg-bbr. */
+  congestionControl: CongestionControlName = "cubic";
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */

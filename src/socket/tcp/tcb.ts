@@ -5,9 +5,14 @@ import type { ReadyQueue } from "../../storage/ready-queue.ts";
 import { StreamBuffer } from "../../storage/stream-buffer.ts";
 import { ANY_IPV4, type IpAddress } from "../../wire/ip-address.ts";
 import type { SocketContext } from "../context.ts";
+import type { CongestionControl } from "./congestion/control.ts";
+import { createCongestionControl } from "./congestion/control-factory.ts";
+import { INITIAL_SSTHRESH } from "./congestion/slow-start.ts";
 import type { ListenQueue } from "./listen-queue.ts";
+import { LossRecovery } from "./loss-recovery.ts";
 import { SackReport } from "./sack.ts";
 import { seqDiff } from "./seq.ts";
+import { Transmissions } from "./transmissions.ts";
 
 /** The states of RFC 9293 3.3.2, numbered so that "synchronized" and "FIN received" are comparisons. */
 export const CLOSED = 0;
@@ -55,6 +60,7 @@ export const DUE_ACK = 2;
 export const DUE_RST = 4;
 export const DUE_PROBE = 8;
 export const DUE_KEEP_ALIVE = 16;
+export const DUE_TAIL_PROBE = 32;
 
 /** Ranges kept of text that arrived ahead of a gap. */
 const OUT_OF_ORDER_RANGES = 64;
@@ -157,9 +163,9 @@ export class Tcb {
   /** Nagle's algorithm is off (RFC 9293 3.7.4). */
   noDelay = false;
 
-  // Retransmission: what lies in [rtxNxt, rtxEnd) is to be sent again.
-  rtxNxt = 0;
-  rtxEnd = 0;
+  /** What is outstanding, and what has become of it: RFC 6675 3, RFC 8985. */
+  readonly sent: Transmissions;
+  readonly loss = new LossRecovery();
   /** RFC 6298. `srtt` is negative before the first measurement. */
   srtt = -1;
   rttvar = 0;
@@ -173,28 +179,26 @@ export class Tcb {
   /** When the oldest unacknowledged byte was sent first, or the peer was heard of last in between; for R2. */
   unackedSince = 0;
 
-  // Congestion control: RFC 5681, RFC 6582.
+  // Congestion control: RFC 5681.
+  control: CongestionControl;
   cwnd = 0;
-  ssthresh = 0x7fffffff;
-  duplicateAcks = 0;
-  inRecovery = false;
-  /** Highest sequence number sent when loss was found last (RFC 6582 3). */
+  ssthresh = INITIAL_SSTHRESH;
+  /** SND.NXT when loss was found last (RFC 6582 3, RFC 6675 5): recovery lasts until that has been acknowledged. */
   recover = 0;
-  firstPartialAck = false;
-  /** Bytes acknowledged that have not yet grown cwnd in congestion avoidance. */
-  bytesAcked = 0;
   /** The window was full when we sent last: only then may it grow (RFC 9293 3.8.2, RFC 7661). */
   cwndLimited = false;
   lastSentAt = 0;
   /** Bytes per ms that the connection sends at most; without a limit where nothing paces it. */
   pacingRate = Number.POSITIVE_INFINITY;
-  /** RFC 6675: bytes that are under way, as far as we know. */
-  pipe = 0;
   /** Bytes that the peer has received, and that were found lost, since the connection was opened. */
   delivered = 0;
   lost = 0;
   /** `delivered` at which what was sent while the program had too little to send is through; 0 where it never had. */
   appLimitedUntil = 0;
+  /** Bytes per ms: the last delivery-rate sample. */
+  deliveryRate = 0;
+  /** What paces the connection lets the next segment go at this time, in ms. */
+  nextSendAt = 0;
 
   // Zero-window probing: RFC 9293 3.8.6.1.
   probing = false;
@@ -209,6 +213,11 @@ export class Tcb {
 
   // Deadlines in ms.
   retransmitAt = NEVER;
+  /** RFC 8985: the reordering timer, and the PTO. */
+  reorderAt = NEVER;
+  probeAt = NEVER;
+  /** Text waits for `nextSendAt`. */
+  paceAt = NEVER;
   persistAt = NEVER;
   delayedAckAt = NEVER;
   keepAliveAt = NEVER;
@@ -235,6 +244,7 @@ export class Tcb {
   bytesSent = 0;
   bytesReceived = 0;
   retransmissions = 0;
+  bytesRetransmitted = 0;
   openedAt = 0;
 
   constructor(context: SocketContext) {
@@ -246,8 +256,15 @@ export class Tcb {
     this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer, reserve);
     this.receiveBuffer = new StreamBuffer(context.pool, settings.receiveBuffer);
     this.rto = settings.initialRtoMs;
+    this.sent = new Transmissions(context.transmissions);
+    this.control = createCongestionControl(settings.congestionControl);
     this.sack = settings.sack;
     this.timestamps = settings.timestamps;
+  }
+
+  /** RFC 6675: bytes that are under way, as far as we know. */
+  get pipe(): number {
+    return this.sent.pipe;
   }
 }
 

@@ -3,7 +3,7 @@ import { NEVER } from "../../storage/deadline-heap.ts";
 import type { TcpSegment } from "../../wire/tcp.ts";
 import { FIN, URG } from "../../wire/tcp.ts";
 import { READABLE } from "../events.ts";
-import { DUPLICATE_THRESHOLD } from "./recovery.ts";
+import { DUPLICATE_THRESHOLD } from "./rack.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
 import { CLOSED, type Consumer, DUE_ACK, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";

@@ -1,12 +1,18 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
-import { onRetransmissionTimeout as congestionTimeout } from "./congestion.ts";
+import { startFrto } from "./frto.ts";
+import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
+import { detectLosses } from "./rack.ts";
+import { onLossByTimer } from "./recovery.ts";
 import { backOff } from "./rto.ts";
+import { forgetSacked, isReneging, loseFlight } from "./scoreboard.ts";
+import { seqLt } from "./seq.ts";
 import {
   CLOSED,
   DUE_ACK,
   DUE_KEEP_ALIVE,
   DUE_PROBE,
   DUE_SYN,
+  DUE_TAIL_PROBE,
   FIN_WAIT_2,
   flightSize,
   SYN_RECEIVED,
@@ -14,7 +20,9 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
+import { onProbeTimeout } from "./tlp.ts";
 import { abandon, enterClosed, ready } from "./transitions.ts";
+import { expectUndo } from "./undo.ts";
 
 /**
  * Tells the deadline heap when the connection has to be looked at next. A deadline that moved later is left where it
@@ -39,7 +47,13 @@ export function runTimers(tcb: Tcb, now: number): void {
   }
   // RFC 9293 3.10.8, in an order that lets the end of a connection win over work for it.
   if (tcb.expireAt <= now) onExpiry(tcb);
+  if (tcb.reorderAt <= now) onReorderingTimeout(tcb, now);
+  if (tcb.probeAt <= now) onProbeTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.retransmitAt <= now) onRetransmissionTimeout(tcb, now);
+  if (tcb.paceAt <= now) {
+    tcb.paceAt = NEVER;
+    ready(tcb);
+  }
   if (tcb.state !== CLOSED && tcb.persistAt <= now) onPersistTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.keepAliveAt <= now) onKeepAliveTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.delayedAckAt <= now) {
@@ -55,6 +69,9 @@ export function runTimers(tcb: Tcb, now: number): void {
 
 function nextDeadline(tcb: Tcb): number {
   let at = tcb.retransmitAt;
+  if (tcb.reorderAt < at) at = tcb.reorderAt;
+  if (tcb.probeAt < at) at = tcb.probeAt;
+  if (tcb.paceAt < at) at = tcb.paceAt;
   if (tcb.persistAt < at) at = tcb.persistAt;
   if (tcb.delayedAckAt < at) at = tcb.delayedAckAt;
   if (tcb.keepAliveAt < at) at = tcb.keepAliveAt;
@@ -88,10 +105,38 @@ function onRetransmissionTimeout(tcb: Tcb, now: number): void {
   if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) {
     tcb.due |= DUE_SYN;
   } else {
-    congestionTimeout(tcb);
-    tcb.rtxNxt = tcb.sndUna;
-    tcb.rtxEnd = tcb.sndNxt;
+    loseAll(tcb, now);
   }
+  ready(tcb);
+}
+
+/** RFC 5681 3.1: what is outstanding counts as lost, and the window is the loss window. */
+function loseAll(tcb: Tcb, now: number): void {
+  const { loss } = tcb;
+  // A segment that times out again says nothing new; nor does one that is being repaired already.
+  const known = loss.phase !== OPEN && seqLt(tcb.sndUna, tcb.recover);
+  const again = tcb.backoff > 1 || (known && loss.phase === RECOVERY);
+  tcb.control.onTimeout(tcb, again, now);
+  if (tcb.backoff === 1) expectUndo(tcb);
+  loseFlight(tcb);
+  if (isReneging(tcb)) forgetSacked(tcb);
+  tcb.cwnd = tcb.mss;
+  tcb.cwndLimited = true; // What is sent again waits for it.
+  loss.phase = AFTER_TIMEOUT;
+  loss.duplicateAcks = 0;
+  loss.probing = false;
+  tcb.reorderAt = NEVER;
+  tcb.probeAt = NEVER;
+  tcb.due &= ~DUE_TAIL_PROBE;
+  startFrto(tcb, tcb.backoff > 1);
+  // RFC 6582 4.1: what is acknowledged twice below this was sent before the timeout.
+  tcb.recover = tcb.sndNxt;
+}
+
+/** RFC 8985 6.2, step 5: what might have been overtaken was not. */
+function onReorderingTimeout(tcb: Tcb, now: number): void {
+  if (detectLosses(tcb, now) === 0) return;
+  onLossByTimer(tcb, now);
   ready(tcb);
 }
 

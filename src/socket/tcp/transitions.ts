@@ -2,6 +2,7 @@ import type { ErrorCode } from "../../errors.ts";
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { CLOSED_EVENT, CONNECTED, FINISHED, READABLE, WRITABLE } from "../events.ts";
 import { startCongestionControl } from "./congestion.ts";
+import { startRack } from "./rack.ts";
 import { onHandshakeDone } from "./rto.ts";
 import {
   CLOSE_WAIT,
@@ -35,11 +36,10 @@ export function enterEstablished(tcb: Tcb): void {
   tcb.state = ESTABLISHED;
   tcb.expireAt = NEVER;
   tcb.retransmitAt = NEVER;
-  startCongestionControl(tcb);
+  startCongestionControl(tcb, tcb.context.now);
   onHandshakeDone(tcb);
+  startRack(tcb, tcb.context.now);
   tcb.recover = tcb.iss;
-  tcb.rtxNxt = tcb.sndUna;
-  tcb.rtxEnd = tcb.sndUna;
   signal(tcb, CONNECTED | WRITABLE);
   // RFC 9293 3.10.4: a CLOSE in SYN-SENT or SYN-RECEIVED was queued until now.
   if (tcb.finQueued) enterAfterOurClose(tcb);
@@ -79,12 +79,19 @@ export function onPeerFin(tcb: Tcb, now: number): void {
 /** RFC 9293 3.10.7.4, eighth: starts or restarts the 2 MSL timeout, and turns off the other timers. */
 export function enterTimeWait(tcb: Tcb, now: number): void {
   tcb.state = TIME_WAIT;
-  tcb.retransmitAt = NEVER;
-  tcb.persistAt = NEVER;
+  stopSending(tcb);
   tcb.keepAliveAt = NEVER;
   tcb.expireInMs = 0;
   tcb.expireAt = now + 2 * tcb.context.tcp.mslMs;
   tcb.context.timeWait.push(tcb.index);
+}
+
+function stopSending(tcb: Tcb): void {
+  tcb.retransmitAt = NEVER;
+  tcb.reorderAt = NEVER;
+  tcb.probeAt = NEVER;
+  tcb.paceAt = NEVER;
+  tcb.persistAt = NEVER;
 }
 
 /**
@@ -98,12 +105,12 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   tcb.error = error;
   tcb.due &= DUE_RST;
   tcb.duplicateAcksDue = 0;
-  tcb.retransmitAt = NEVER;
-  tcb.persistAt = NEVER;
+  stopSending(tcb);
   tcb.delayedAckAt = NEVER;
   tcb.keepAliveAt = NEVER;
   tcb.expireAt = NEVER;
   tcb.sendBuffer.clear();
+  tcb.sent.clear();
   if (error !== null || tcb.receiveClosed) tcb.receiveBuffer.clear();
   else tcb.receiveBuffer.discardAhead();
   tcb.outOfOrder.clear();

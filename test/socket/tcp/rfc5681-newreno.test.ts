@@ -104,7 +104,7 @@ describe("3.1: ssthresh = max(FlightSize / 2, 2 * SMSS)", () => {
     d.timesOut(true);
     expect(d.tcb).toMatchObject({ cwnd: MSS, ssthresh: 20 * MSS });
     d.tcb.recover = d.tcb.iss;
-    d.tcb.pipe = 0;
+    d.tcb.sent.pipe = 0;
     d.round(50);
     d.round(50);
     d.round(50);

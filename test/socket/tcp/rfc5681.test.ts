@@ -212,6 +212,8 @@ describe("3.1: the retransmission timer detects loss", () => {
     s.writes(20_000);
     flush(s);
     s.sends({ seq: 1, length: 1_000, at: 200 });
+    // The second time, when F-RTO (RFC 5682) does not ask whether it was spurious.
+    s.sends({ seq: 1, length: 1_000, at: 600 });
     s.receives({ ack: 4_001 });
     s.sends({ seq: 4_001, length: 1_000 }, { seq: 5_001, length: 1_000 });
     s.receives({ ack: 10_001 });

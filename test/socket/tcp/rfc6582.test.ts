@@ -26,8 +26,7 @@ function duplicates(s: Conversation, count: number, ack = 1): number[] {
 /** As if so many bytes more had been sent and acknowledged. */
 function skip(s: Conversation, bytes: number): void {
   const tcb = s.tcb!;
-  for (const name of ["sndUna", "sndNxt", "sndWl2", "rtxNxt", "rtxEnd"] as const)
-    tcb[name] = (tcb[name] + bytes) | 0;
+  for (const name of ["sndUna", "sndNxt", "sndWl2"] as const) tcb[name] = (tcb[name] + bytes) | 0;
   s.iss += bytes;
 }
 
@@ -199,7 +198,7 @@ describe("RFC 6582 3.2: fast recovery", () => {
   scenario("a partial acknowledgment of less than a segment adds none back", () => {
     const s = recovering();
     s.receives({ ack: 501 });
-    s.sends({ seq: 501, length: 1_000 });
+    s.sends({ seq: 501, length: 500 });
     expect(s.socket.info().cwnd).toBe(7_500);
   });
 

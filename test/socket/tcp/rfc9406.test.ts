@@ -98,7 +98,7 @@ for (const [name, create] of controls) {
       d.fills();
       d.timesOut();
       d.tcb.recover = d.tcb.iss;
-      d.tcb.pipe = 0;
+      d.tcb.sent.pipe = 0;
       d.tcb.cwnd = 20 * MSS;
       d.round(100);
       expect(growth(d, 200)).toBe(2);

@@ -203,7 +203,7 @@ describe("4.8: timeout", () => {
     d.timesOut();
     expect(d.tcb.ssthresh).toBe(700 * MSS);
     d.tcb.recover = d.tcb.sndUna;
-    d.tcb.pipe = 0;
+    d.tcb.sent.pipe = 0;
     while (d.tcb.cwnd < d.tcb.ssthresh) d.round(100);
     const start = d.now;
     const from = d.tcb.cwnd;

@@ -31,6 +31,13 @@ export class AckSample {
   txPipe = 0;
   /** Bytes found lost since it was sent. */
   lostSince = 0;
+
+  // For loss recovery.
+  /** Text was delivered that was sent once, before loss was found last; that was sent more than once. */
+  originalDelivered = false;
+  resentDelivered = false;
+  /** The peer reports, by D-SACK, that it got something twice. */
+  duplicateReported = false;
 }
 
 /** What has been found lost: one stretch of text that was sent at one time. Valid during the call. */
@@ -44,6 +51,25 @@ export class LossSample {
   /** Bytes found lost since it was sent, itself included. */
   lostSince = 0;
   appLimited = false;
+}
+
+/** Makes `ack` one that has told nothing, with `pipe` bytes under way. */
+export function resetAckSample(ack: AckSample, pipe: number): void {
+  ack.acked = 0;
+  ack.delivered = 0;
+  ack.lost = 0;
+  ack.priorPipe = pipe;
+  ack.rttMs = -1;
+  ack.cwndLimited = false;
+  ack.rateBytes = -1;
+  ack.rateMs = 0;
+  ack.priorDelivered = 0;
+  ack.appLimited = false;
+  ack.txPipe = 0;
+  ack.lostSince = 0;
+  ack.originalDelivered = false;
+  ack.resentDelivered = false;
+  ack.duplicateReported = false;
 }
 
 /**

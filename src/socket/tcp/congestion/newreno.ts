@@ -1,4 +1,4 @@
-import type { Tcb } from "../tcb.ts";
+import { flightSize, type Tcb } from "../tcb.ts";
 import type { AckSample, CongestionControl, LossSample } from "./control.ts";
 import { HyStart, hystartBegin, hystartDivisor, hystartOnAck } from "./hystart.ts";
 import {
@@ -74,7 +74,9 @@ export class NewReno implements CongestionControl {
 
   onTimeout(tcb: Tcb, again: boolean, now: number): void {
     // RFC 5681 3.1: a segment that times out again says nothing new, ssthresh is held.
-    if (!again) this.onCongestion(tcb, false, now);
+    if (again) return;
+    this.onCongestion(tcb, false, now);
+    tcb.ssthresh = Math.max(flightSize(tcb) >> 1, 2 * tcb.mss);
   }
 
   /** RFC 4015 3.2, without its pacing of what follows: the path has shown that it takes that much. */

@@ -1,0 +1,221 @@
+import type { TcpSegment } from "../../wire/tcp.ts";
+import { noteDelivery, noteSending } from "./delivery-rate.ts";
+import { noteOriginalDelivered } from "./frto.ts";
+import { onSegmentDelivered } from "./rack.ts";
+import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
+import type { Tcb } from "./tcb.ts";
+import { IN_FLIGHT, NONE, SACKED } from "./transmissions.ts";
+import { onDuplicateReport } from "./undo.ts";
+
+/**
+ * What the peer has of what was sent: the scoreboard of RFC 6675 3 and 4. An ACK costs what it newly tells, whatever is
+ * under way: what was sent together is one record, and so is what was SACKed side by side.
+ */
+
+/** Notes `length` sequence numbers from SND.NXT on as sent; `false` where there is no record to note them in. */
+export function noteSent(tcb: Tcb, length: number, now: number): boolean {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  const { tail } = sent;
+  const continues = tail !== NONE && tail === sent.youngest;
+  if (continues && transmissions.sentAt[tail] === now && transmissions.resent[tail] === 0) {
+    sent.extend(tail, length);
+    transmissions.pipe[tail] = sent.pipe;
+    return true;
+  }
+  const record = sent.append(tcb.sndNxt, length);
+  if (record !== NONE) {
+    noteSending(tcb, record, now);
+    return true;
+  }
+  if (!continues) return false;
+  // Now nobody knows when a part of it was sent: it is not measured by.
+  sent.extend(tail, length);
+  transmissions.sentAt[tail] = now;
+  transmissions.resent[tail] = 1;
+  return true;
+}
+
+/** Notes that the first `length` sequence numbers of the lowest lost record are sent again. */
+export function noteResent(tcb: Tcb, length: number, now: number): void {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  const record = sent.lowestLost;
+  if (length < transmissions.length(record)) {
+    const rest = sent.split(record, seqAdd(transmissions.seq[record], length));
+    // Without a record for the rest, all of it counts as sent again; what is not comes up as lost once more.
+    if (rest === NONE) tcb.context.stats.tcpNoRecord++;
+  }
+  sent.markInFlight(record);
+  transmissions.resent[record] = 1;
+  noteSending(tcb, record, now);
+  const before = transmissions.prev[record];
+  if (before === NONE || before !== transmissions.earlier[record]) return;
+  if (transmissions.resent[before] === 1 && transmissions.sentAt[before] === now) sent.merge(before, record);
+}
+
+/** Notes that the last `length` sequence numbers before SND.NXT, which are in flight, are sent once more. */
+export function noteTailResent(tcb: Tcb, length: number, now: number): void {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  let { tail } = sent;
+  if (length < transmissions.length(tail)) {
+    const cut = sent.split(tail, seqAdd(transmissions.end[tail], -length));
+    if (cut !== NONE) tail = cut;
+  }
+  sent.markInFlight(tail);
+  transmissions.resent[tail] = 1;
+  noteSending(tcb, tail, now);
+}
+
+/** SND.UNA moves on to `ack`. */
+export function acknowledge(tcb: Tcb, ack: number, now: number): void {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  let head = sent.head;
+  while (head !== NONE && seqLeq(transmissions.end[head], ack)) {
+    if (transmissions.fate[head] !== SACKED) deliver(tcb, head, transmissions.length(head), now);
+    sent.removeHead();
+    head = sent.head;
+  }
+  if (head === NONE || !seqLt(transmissions.seq[head], ack)) return;
+  if (transmissions.fate[head] !== SACKED) {
+    deliver(tcb, head, seqDiff(ack, transmissions.seq[head]), now);
+  }
+  sent.trim(head, ack);
+}
+
+/** RFC 2018 5, RFC 6675 4 (Update): takes in the blocks of an ACK, whose acknowledgment number has been taken in. */
+export function takeSackBlocks(tcb: Tcb, seg: TcpSegment, now: number): void {
+  const { sackEdges, sackCount } = seg;
+  const { loss } = tcb;
+  let first = 0;
+  if (isDuplicateReport(tcb, seg)) {
+    onDuplicateReport(tcb, sackEdges[0], sackEdges[1]);
+    first = 1;
+  }
+  loss.knownBlocks ??= new Int32Array(2 * MOST_BLOCKS);
+  // From the lowest on: what is delivered below what was delivered before was overtaken, and blocks come in any order.
+  let done = 0;
+  for (let i = first; i < sackCount; i++) {
+    let lowest = -1;
+    for (let j = first; j < sackCount; j++) {
+      if (done & (1 << j)) continue;
+      if (lowest === -1 || seqLt(sackEdges[2 * j], sackEdges[2 * lowest])) lowest = j;
+    }
+    done |= 1 << lowest;
+    const from = sackEdges[2 * lowest];
+    const to = sackEdges[2 * lowest + 1];
+    // What was never sent, or has been acknowledged, is no news; a block that wraps is nonsense.
+    if (!seqLt(from, to) || seqLt(from, tcb.sndUna) || seqGt(to, tcb.sndNxt)) continue;
+    if (!isKnown(tcb, from, to)) sackRange(tcb, from, to, now);
+  }
+  loss.knownCount = sackCount - first;
+  for (let i = 0; i < 2 * loss.knownCount; i++) loss.knownBlocks[i] = sackEdges[2 * first + i];
+}
+
+const MOST_BLOCKS = 4;
+
+/** RFC 2883 4: the first block is below the acknowledgment number, or within the second one. */
+function isDuplicateReport(tcb: Tcb, seg: TcpSegment): boolean {
+  const { sackEdges } = seg;
+  if (!seqLt(sackEdges[0], sackEdges[1])) return false;
+  if (seqLt(sackEdges[0], seg.ack)) return seqLeq(sackEdges[1], seg.ack) && seqLeq(seg.ack, tcb.sndNxt);
+  return seg.sackCount > 1 && seqGeq(sackEdges[0], sackEdges[2]) && seqLeq(sackEdges[1], sackEdges[3]);
+}
+
+/** The last ACK had the same block: receivers repeat their blocks (RFC 2018 4). */
+function isKnown(tcb: Tcb, from: number, to: number): boolean {
+  const { knownBlocks, knownCount } = tcb.loss;
+  if (knownBlocks === null) return false;
+  for (let i = 0; i < knownCount; i++) {
+    if (knownBlocks[2 * i] === from && knownBlocks[2 * i + 1] === to) return true;
+  }
+  return false;
+}
+
+/** [from, to) lies in the flight. Where there are no more records, a record that it cuts is left out: it may say less. */
+function sackRange(tcb: Tcb, from: number, to: number, now: number): void {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  let record = sent.find(from);
+  while (record !== NONE && seqLt(transmissions.seq[record], to)) {
+    const next = transmissions.next[record];
+    if (transmissions.fate[record] === SACKED) {
+      record = next;
+      continue;
+    }
+    if (seqLt(transmissions.seq[record], from)) {
+      const behind = sent.split(record, from);
+      record = behind === NONE ? next : behind;
+      continue;
+    }
+    if (seqGt(transmissions.end[record], to) && sent.split(record, to) === NONE) return;
+    deliver(tcb, record, transmissions.length(record), now);
+    record = transmissions.next[sent.markSacked(record)];
+  }
+}
+
+/** The peer has the first `length` bytes of a record: so we learn now. */
+function deliver(tcb: Tcb, record: number, length: number, now: number): void {
+  const { ack } = tcb.context;
+  tcb.delivered += length;
+  ack.delivered += length;
+  noteDelivery(tcb, record, now);
+  noteOriginalDelivered(tcb, record);
+  onSegmentDelivered(tcb, record, now);
+}
+
+/** RFC 2018 8: the peer may forget what it has SACKed. All of the flight that is not under way counts as lost. */
+export function forgetSacked(tcb: Tcb): void {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  for (let record = sent.head; record !== NONE; record = transmissions.next[record]) {
+    if (transmissions.fate[record] === SACKED) sent.markLost(record);
+  }
+}
+
+/** RFC 5681 3.1, RFC 6675 5.1: all that is in flight counts as lost. Returns how many bytes that are. */
+export function loseFlight(tcb: Tcb): number {
+  const { sent } = tcb;
+  const { pipe } = sent;
+  // The youngest first: most are then the lowest of the lost so far.
+  while (sent.youngest !== NONE) sent.markLost(sent.youngest);
+  tcb.lost += pipe;
+  return pipe;
+}
+
+/** The first `length` bytes of the flight are lost, where the peer says no more than that it waits for them. */
+export function loseFirst(tcb: Tcb, length: number): void {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  const { head } = sent;
+  if (head === NONE || transmissions.fate[head] !== IN_FLIGHT) return;
+  if (transmissions.length(head) > length) sent.split(head, seqAdd(transmissions.seq[head], length));
+  tcb.lost += transmissions.length(head);
+  sent.markLost(head);
+}
+
+/** What was found lost, and has not been sent again, is under way after all. */
+export function regainLost(tcb: Tcb): void {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  let record = sent.highestLost;
+  while (record !== NONE) {
+    const lower = transmissions.earlier[record];
+    tcb.lost -= transmissions.length(record);
+    sent.markUnderWayAgain(record);
+    record = lower;
+  }
+}
+
+/** Is anything known to be lost that has not been sent again? */
+export function hasLost(tcb: Tcb): boolean {
+  return tcb.sent.lowestLost !== NONE;
+}
+
+/** Does the peer say that it has SACKed what it waits for? Then it has forgotten it (RFC 2018 8). */
+export function isReneging(tcb: Tcb): boolean {
+  const { head } = tcb.sent;
+  return head !== NONE && tcb.context.transmissions.fate[head] === SACKED;
+}

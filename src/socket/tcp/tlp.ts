@@ -1,0 +1,74 @@
+import { NEVER } from "../../storage/deadline-heap.ts";
+import { OPEN } from "./loss-recovery.ts";
+import { seqGeq, seqGt } from "./seq.ts";
+import { DUE_TAIL_PROBE, ESTABLISHED, type Tcb } from "./tcb.ts";
+import { schedule } from "./timers.ts";
+import { ready } from "./transitions.ts";
+
+/**
+ * RFC 8985 7, tail loss probe: where the end of a flight is lost, nothing comes back that would tell. Its last segment, or
+ * a new one, is sent long before the retransmission timer expires, and its ACK does.
+ */
+
+/** RFC 8985 7.2: TLP.max_ack_delay. */
+const MAX_ACK_DELAY_MS = 200;
+const PTO_BEFORE_RTT_MS = 1_000;
+/** A timer is not finer than its clock. */
+const GRANULARITY_MS = 2;
+
+/** 7.2, 7.3: text was sent for the first time, or an ACK has come. */
+export function scheduleProbe(tcb: Tcb, now: number): void {
+  const { loss, sent } = tcb;
+  const mayProbe =
+    tcb.sack &&
+    sent.pipe > 0 &&
+    loss.phase === OPEN &&
+    sent.sackedBytes === 0 &&
+    !loss.probing &&
+    !tcb.probing &&
+    tcb.state >= ESTABLISHED;
+  if (!mayProbe) {
+    tcb.probeAt = NEVER;
+    return;
+  }
+  let pto = tcb.srtt < 0 ? PTO_BEFORE_RTT_MS : 2 * tcb.srtt + GRANULARITY_MS;
+  if (sent.pipe <= tcb.mss) pto += MAX_ACK_DELAY_MS;
+  tcb.probeAt = Math.min(now + pto, tcb.retransmitAt);
+  schedule(tcb);
+}
+
+/** 7.3: the PTO has expired. */
+export function onProbeTimeout(tcb: Tcb, now: number): void {
+  tcb.probeAt = NEVER;
+  tcb.due |= DUE_TAIL_PROBE;
+  // RFC 8985 7.3: the retransmission timer starts anew, behind the probe.
+  tcb.retransmitAt = now + tcb.rto;
+  ready(tcb);
+}
+
+/** The probe leaves; SND.NXT is behind it. */
+export function noteProbeSent(tcb: Tcb, isNew: boolean): void {
+  const { loss } = tcb;
+  loss.probing = true;
+  loss.probeEnd = tcb.sndNxt;
+  loss.probeIsNew = isNew;
+  tcb.context.stats.tcpTailProbes++;
+}
+
+/** 7.4.2: has an ACK shown that the probe has repaired a loss, which nothing else would tell of? */
+export function probeHasRepaired(tcb: Tcb, ackNumber: number, advanced: boolean): boolean {
+  const { loss } = tcb;
+  const { ack } = tcb.context;
+  if (!loss.probing || !seqGeq(ackNumber, loss.probeEnd)) return false;
+  if (loss.probeIsNew || ack.duplicateReported) {
+    loss.probing = false;
+    return false;
+  }
+  if (seqGt(ackNumber, loss.probeEnd)) {
+    loss.probing = false;
+    return true;
+  }
+  // Both, the first and the probe, have arrived: the second one's ACK is a duplicate.
+  if (!advanced && ack.delivered === 0) loss.probing = false;
+  return false;
+}

@@ -1,0 +1,347 @@
+import { seqAdd, seqDiff } from "./seq.ts";
+
+/** No record. */
+export const NONE = -1;
+
+// What has become of a record's text, as far as we know: `TransmissionPool.fate`.
+export const IN_FLIGHT = 0;
+/** Found lost, and not sent again yet. */
+export const LOST = 1;
+/** The peer has it (RFC 2018), and may still forget it. */
+export const SACKED = 2;
+
+/** Records that each connection may have whatever others use: what is sent, and what is to be sent again. */
+const RESERVED = 2;
+
+/**
+ * Where the connections of a stack note what they have sent and the peer has not acknowledged. One record is one stretch
+ * of sequence numbers that was sent at one time: a burst of many segments is one, until a part of it is lost. All are made
+ * when the stack is. Where they run out, a record covers what was sent at several times: no worse than a stack that
+ * times one segment a window.
+ */
+export class TransmissionPool {
+  readonly seq: Int32Array;
+  readonly end: Int32Array;
+  readonly fate: Uint8Array;
+  /** It was sent more than once: RTT cannot be measured by it (Karn). */
+  readonly resent: Uint8Array;
+  /** When it was sent last, in ms. */
+  readonly sentAt: Float64Array;
+  // Its neighbours in sequence, and in the list of its fate: by time where it is in flight, by sequence where it is lost.
+  readonly next: Int32Array;
+  readonly prev: Int32Array;
+  readonly later: Int32Array;
+  readonly earlier: Int32Array;
+  // The connection's state when it was sent, for delivery-rate samples.
+  readonly delivered: Float64Array;
+  readonly deliveredAt: Float64Array;
+  readonly firstSentAt: Float64Array;
+  readonly lost: Float64Array;
+  readonly pipe: Float64Array;
+  readonly appLimited: Uint8Array;
+
+  /** Records beyond those that are reserved, and how many of them are free. */
+  private spare: number;
+  /** Chain of records given back, by `next`; behind `touched` none has been used yet. */
+  private free = NONE;
+  private touched = 0;
+
+  /** @param spare records that connections may have beyond the two that each of `maxSockets` has for sure */
+  constructor(maxSockets: number, spare: number) {
+    const capacity = RESERVED * maxSockets + spare;
+    this.spare = spare;
+    this.seq = new Int32Array(capacity);
+    this.end = new Int32Array(capacity);
+    this.fate = new Uint8Array(capacity);
+    this.resent = new Uint8Array(capacity);
+    this.sentAt = new Float64Array(capacity);
+    this.next = new Int32Array(capacity);
+    this.prev = new Int32Array(capacity);
+    this.later = new Int32Array(capacity);
+    this.earlier = new Int32Array(capacity);
+    this.delivered = new Float64Array(capacity);
+    this.deliveredAt = new Float64Array(capacity);
+    this.firstSentAt = new Float64Array(capacity);
+    this.lost = new Float64Array(capacity);
+    this.pipe = new Float64Array(capacity);
+    this.appLimited = new Uint8Array(capacity);
+  }
+
+  /** Takes a record for a connection that has `count`; `NONE` where it may have no more. */
+  take(count: number): number {
+    if (count >= RESERVED) {
+      if (this.spare === 0) return NONE;
+      this.spare--;
+    }
+    const record = this.free;
+    if (record === NONE) return this.touched++;
+    this.free = this.next[record];
+    return record;
+  }
+
+  /** Takes back a record of a connection that has `count` with it. */
+  give(record: number, count: number): void {
+    if (count > RESERVED) this.spare++;
+    this.next[record] = this.free;
+    this.free = record;
+  }
+
+  length(record: number): number {
+    return seqDiff(this.end[record], this.seq[record]);
+  }
+
+  /** Lets `copy` say of its text's sending what `record` says. */
+  copySending(record: number, copy: number): void {
+    this.fate[copy] = this.fate[record];
+    this.resent[copy] = this.resent[record];
+    this.sentAt[copy] = this.sentAt[record];
+    this.delivered[copy] = this.delivered[record];
+    this.deliveredAt[copy] = this.deliveredAt[record];
+    this.firstSentAt[copy] = this.firstSentAt[record];
+    this.lost[copy] = this.lost[record];
+    this.pipe[copy] = this.pipe[record];
+    this.appLimited[copy] = this.appLimited[record];
+  }
+}
+
+/**
+ * The records of one connection, which cover SND.UNA to SND.NXT: all in the order of their sequence numbers, those in
+ * flight in the order in which they were sent, and those that are lost in the order in which they are to be sent again.
+ */
+export class Transmissions {
+  head = NONE;
+  tail = NONE;
+  /** In flight: the one sent first, and last. */
+  oldest = NONE;
+  youngest = NONE;
+  /** Lost: the lowest and the highest. */
+  lowestLost = NONE;
+  highestLost = NONE;
+  count = 0;
+  /** Where `find` has ended last. */
+  private hint = NONE;
+  /** Bytes in flight (RFC 6675's pipe), found lost and not sent again, and SACKed. */
+  pipe = 0;
+  lostBytes = 0;
+  sackedBytes = 0;
+  private readonly pool: TransmissionPool;
+
+  constructor(pool: TransmissionPool) {
+    this.pool = pool;
+  }
+
+  /** The record that holds sequence number `seq`, of the flight, or `NONE`. */
+  find(seq: number): number {
+    const { pool } = this;
+    let record = this.start(seq);
+    while (record !== NONE && seqDiff(seq, pool.seq[record]) < 0) record = pool.prev[record];
+    while (record !== NONE && seqDiff(seq, pool.end[record]) >= 0) record = pool.next[record];
+    this.hint = record;
+    return record;
+  }
+
+  /** Where the way to `seq` is short: peers tell of the highest text, of what lies behind the last they told of, or of the first. */
+  private start(seq: number): number {
+    const { hint, tail, pool } = this;
+    if (hint === NONE || tail === NONE) return this.head;
+    const fromHint = Math.abs(seqDiff(seq, pool.seq[hint]));
+    const fromTail = seqDiff(pool.seq[tail], seq);
+    const fromHead = seqDiff(seq, pool.seq[this.head]);
+    if (fromHint <= fromTail && fromHint <= fromHead) return hint;
+    return fromTail < fromHead ? tail : this.head;
+  }
+
+  /** Puts a new record for `length` bytes from `seq` on, which are in flight, behind all others; `NONE` if there is none. */
+  append(seq: number, length: number): number {
+    const { pool } = this;
+    const record = pool.take(this.count);
+    if (record === NONE) return NONE;
+    this.count++;
+    pool.seq[record] = seq;
+    pool.end[record] = seqAdd(seq, length);
+    pool.prev[record] = this.tail;
+    pool.next[record] = NONE;
+    if (this.tail === NONE) this.head = record;
+    else pool.next[this.tail] = record;
+    this.tail = record;
+    pool.fate[record] = IN_FLIGHT;
+    pool.resent[record] = 0;
+    this.putYoungest(record);
+    return record;
+  }
+
+  /** Lets `record`, which is in flight, end `length` bytes later. */
+  extend(record: number, length: number): void {
+    this.pool.end[record] = seqAdd(this.pool.end[record], length);
+    this.pipe += length;
+  }
+
+  /** Cuts `record` at `seq`, which lies within it; returns the new record behind the cut, or `NONE` if there is none. */
+  split(record: number, seq: number): number {
+    const { pool } = this;
+    const behind = pool.take(this.count);
+    if (behind === NONE) return NONE;
+    this.count++;
+    pool.copySending(record, behind);
+    pool.seq[behind] = seq;
+    pool.end[behind] = pool.end[record];
+    pool.end[record] = seq;
+    const next = pool.next[record];
+    pool.prev[behind] = record;
+    pool.next[behind] = next;
+    pool.next[record] = behind;
+    if (next === NONE) this.tail = behind;
+    else pool.prev[next] = behind;
+    if (pool.fate[record] !== SACKED) this.chainBehind(record, behind);
+    return behind;
+  }
+
+  /** Lets a record begin at `seq`, which lies within it: what is before has been acknowledged. */
+  trim(record: number, seq: number): void {
+    this.tally(this.pool.fate[record], -seqDiff(seq, this.pool.seq[record]));
+    this.pool.seq[record] = seq;
+  }
+
+  /** The record is in flight, sent last of all. */
+  markInFlight(record: number): void {
+    this.leaveList(record);
+    this.pool.fate[record] = IN_FLIGHT;
+    this.putYoungest(record);
+  }
+
+  markLost(record: number): void {
+    this.leaveList(record);
+    this.pool.fate[record] = LOST;
+    this.putLost(record);
+  }
+
+  /** A lost record is in flight after all, sent when it was: mostly before all others. */
+  markUnderWayAgain(record: number): void {
+    const { pool } = this;
+    this.leaveList(record);
+    pool.fate[record] = IN_FLIGHT;
+    this.pipe += pool.length(record);
+    let behind = this.oldest;
+    while (behind !== NONE && pool.sentAt[behind] < pool.sentAt[record]) behind = pool.later[behind];
+    const before = behind === NONE ? this.youngest : pool.earlier[behind];
+    pool.earlier[record] = before;
+    pool.later[record] = behind;
+    if (before === NONE) this.oldest = record;
+    else pool.later[before] = record;
+    if (behind === NONE) this.youngest = record;
+    else pool.earlier[behind] = record;
+  }
+
+  /**
+   * The peer has the record's text. SACKed records that touch become one: what a peer has of a long flight is few ranges.
+   * Returns the record that the text is in now.
+   */
+  markSacked(record: number): number {
+    const { pool } = this;
+    this.leaveList(record);
+    pool.fate[record] = SACKED;
+    this.sackedBytes += pool.length(record);
+    const next = pool.next[record];
+    if (next !== NONE && pool.fate[next] === SACKED) this.merge(record, next);
+    const prev = pool.prev[record];
+    if (prev === NONE || pool.fate[prev] !== SACKED) return record;
+    this.merge(prev, record);
+    return prev;
+  }
+
+  /** Takes the first record out: it has been acknowledged. */
+  removeHead(): void {
+    this.leaveList(this.head);
+    this.unlink(this.head);
+  }
+
+  /** Forgets all records. */
+  clear(): void {
+    while (this.head !== NONE) this.removeHead();
+  }
+
+  /** Appends what lies behind `record` in sequence to it; their fates and sendings are alike. */
+  merge(record: number, behind: number): void {
+    const { pool } = this;
+    pool.end[record] = pool.end[behind];
+    if (pool.fate[behind] !== SACKED) this.leaveChain(behind);
+    this.unlink(behind);
+  }
+
+  private unlink(record: number): void {
+    const { pool } = this;
+    const prev = pool.prev[record];
+    const next = pool.next[record];
+    if (prev === NONE) this.head = next;
+    else pool.next[prev] = next;
+    if (next === NONE) this.tail = prev;
+    else pool.prev[next] = prev;
+    if (this.hint === record) this.hint = prev === NONE ? next : prev;
+    pool.give(record, this.count);
+    this.count--;
+  }
+
+  private leaveList(record: number): void {
+    const { pool } = this;
+    const fate = pool.fate[record];
+    this.tally(fate, -pool.length(record));
+    if (fate !== SACKED) this.leaveChain(record);
+  }
+
+  private tally(fate: number, bytes: number): void {
+    if (fate === IN_FLIGHT) this.pipe += bytes;
+    else if (fate === LOST) this.lostBytes += bytes;
+    else this.sackedBytes += bytes;
+  }
+
+  private leaveChain(record: number): void {
+    const { pool } = this;
+    const earlier = pool.earlier[record];
+    const later = pool.later[record];
+    const lost = pool.fate[record] === LOST;
+    if (earlier !== NONE) pool.later[earlier] = later;
+    else if (lost) this.lowestLost = later;
+    else this.oldest = later;
+    if (later !== NONE) pool.earlier[later] = earlier;
+    else if (lost) this.highestLost = earlier;
+    else this.youngest = earlier;
+  }
+
+  /** Puts `behind` into the list that `record` is in, next to it. */
+  private chainBehind(record: number, behind: number): void {
+    const { pool } = this;
+    const later = pool.later[record];
+    pool.earlier[behind] = record;
+    pool.later[behind] = later;
+    pool.later[record] = behind;
+    if (later !== NONE) pool.earlier[later] = behind;
+    else if (pool.fate[record] === LOST) this.highestLost = behind;
+    else this.youngest = behind;
+  }
+
+  private putYoungest(record: number): void {
+    const { pool } = this;
+    this.pipe += pool.length(record);
+    pool.earlier[record] = this.youngest;
+    pool.later[record] = NONE;
+    if (this.youngest === NONE) this.oldest = record;
+    else pool.later[this.youngest] = record;
+    this.youngest = record;
+  }
+
+  /** By sequence, so that what the peer waits for is sent first. What is found lost is nearly always the highest, or lowest. */
+  private putLost(record: number): void {
+    const { pool } = this;
+    this.lostBytes += pool.length(record);
+    let before = this.highestLost;
+    if (before !== NONE && seqDiff(pool.seq[record], pool.seq[this.lowestLost]) < 0) before = NONE;
+    while (before !== NONE && seqDiff(pool.seq[record], pool.seq[before]) < 0) before = pool.earlier[before];
+    const behind = before === NONE ? this.lowestLost : pool.later[before];
+    pool.earlier[record] = before;
+    pool.later[record] = behind;
+    if (before === NONE) this.lowestLost = record;
+    else pool.later[before] = record;
+    if (behind === NONE) this.highestLost = record;
+    else pool.earlier[behind] = record;
+  }
+}
