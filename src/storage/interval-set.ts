@@ -1,24 +1,30 @@
+/** What a set that holds nothing has: most streams never have a gap. */
+const NO_RANGES = new Int32Array(0);
+const FIRST_CAPACITY = 8;
+
 /**
- * Disjoint half-open ranges `[from, to)` of small integers in ascending order, in fixed memory: what of a byte stream
- * has arrived ahead of a gap.
+ * Disjoint half-open ranges `[from, to)` of small integers in ascending order: what of a byte stream has arrived ahead of
+ * a gap. Memory is taken when the first range comes, doubles as ranges do, up to a limit, and goes when the set is empty.
  */
 export class IntervalSet {
   count = 0;
-  private readonly from: Int32Array;
-  private readonly to: Int32Array;
+  private readonly limit: number;
+  /** Ends are kept as distances from a point that moves with `shift`; both wrap at 2^32. */
+  private origin = 0;
+  private from = NO_RANGES;
+  private to = NO_RANGES;
 
-  /** @param capacity most ranges kept; a range that would be one more is refused */
-  constructor(capacity: number) {
-    this.from = new Int32Array(capacity);
-    this.to = new Int32Array(capacity);
+  /** @param limit most ranges kept; a range that would be one more is refused */
+  constructor(limit: number) {
+    this.limit = limit;
   }
 
   start(index: number): number {
-    return this.from[index];
+    return (this.from[index] - this.origin) | 0;
   }
 
   end(index: number): number {
-    return this.to[index];
+    return (this.to[index] - this.origin) | 0;
   }
 
   /**
@@ -26,37 +32,35 @@ export class IntervalSet {
    * when the set is full and the range touches none.
    */
   add(from: number, to: number): number {
-    let first = 0;
-    while (first < this.count && this.to[first] < from) first++;
+    const first = this.firstReaching(from);
     let last = first;
-    while (last < this.count && this.from[last] <= to) last++;
+    while (last < this.count && this.start(last) <= to) last++;
     if (first === last) return this.insert(first, from, to);
-    if (this.from[first] < from) from = this.from[first];
-    if (this.to[last - 1] > to) to = this.to[last - 1];
-    this.from[first] = from;
-    this.to[first] = to;
+    if (this.start(first) > from) this.from[first] = (from + this.origin) | 0;
+    this.to[first] = (Math.max(to, this.end(last - 1)) + this.origin) | 0;
     this.remove(first + 1, last);
     return first;
   }
 
-  /** The index of the range that holds `at`, or -1. */
-  find(at: number): number {
-    for (let i = 0; i < this.count && this.from[i] <= at; i++) {
-      if (at < this.to[i]) return i;
-    }
-    return -1;
+  /** Can `[from, to)` be added? */
+  hasRoomFor(from: number, to: number): boolean {
+    if (this.count < this.limit) return true;
+    const first = this.firstReaching(from);
+    return first < this.count && this.start(first) <= to;
   }
 
-  get isFull(): boolean {
-    return this.count === this.from.length;
+  /** The index of the range that holds `at`, or -1. */
+  find(at: number): number {
+    const index = this.firstReaching(at + 1);
+    return index < this.count && this.start(index) <= at ? index : -1;
   }
 
   /** Takes away every range that starts at or before `at`, or is reached from there; returns where the last one ends. */
   takeFrom(at: number): number {
     let taken = 0;
     let end = at;
-    while (taken < this.count && this.from[taken] <= end) {
-      if (this.to[taken] > end) end = this.to[taken];
+    while (taken < this.count && this.start(taken) <= end) {
+      end = Math.max(end, this.end(taken));
       taken++;
     }
     if (taken > 0) this.remove(0, taken);
@@ -65,29 +69,54 @@ export class IntervalSet {
 
   /** Moves every range down by `distance`, as the stream's origin moves up. */
   shift(distance: number): void {
-    for (let i = 0; i < this.count; i++) {
-      this.from[i] -= distance;
-      this.to[i] -= distance;
-    }
+    this.origin = (this.origin + distance) | 0;
   }
 
   clear(): void {
     this.count = 0;
+    this.from = NO_RANGES;
+    this.to = NO_RANGES;
+  }
+
+  /** The first range that ends at or behind `at`: most text arrives behind all that is there. */
+  private firstReaching(at: number): number {
+    let low = 0;
+    let high = this.count;
+    if (high > 0 && this.end(high - 1) < at) return high;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.end(middle) < at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   private insert(index: number, from: number, to: number): number {
-    if (this.isFull) return -1;
+    if (this.count === this.limit) return -1;
+    if (this.count === this.from.length) this.grow();
     this.from.copyWithin(index + 1, index, this.count);
     this.to.copyWithin(index + 1, index, this.count);
-    this.from[index] = from;
-    this.to[index] = to;
+    this.from[index] = (from + this.origin) | 0;
+    this.to[index] = (to + this.origin) | 0;
     this.count++;
     return index;
   }
 
+  private grow(): void {
+    const capacity = Math.min(Math.max(2 * this.count, FIRST_CAPACITY), this.limit);
+    const { from, to } = this;
+    this.from = new Int32Array(capacity);
+    this.to = new Int32Array(capacity);
+    this.from.set(from);
+    this.to.set(to);
+  }
+
   private remove(first: number, last: number): void {
+    if (first === last) return;
     this.from.copyWithin(first, last, this.count);
     this.to.copyWithin(first, last, this.count);
     this.count -= last - first;
+    // A few are kept for the next gap.
+    if (this.count === 0 && this.from.length > FIRST_CAPACITY) this.clear();
   }
 }

@@ -29,7 +29,8 @@ describe("IntervalSet", () => {
     const set = new IntervalSet(2);
     set.add(10, 20);
     set.add(30, 40);
-    expect(set.isFull).toBe(true);
+    expect(set.hasRoomFor(50, 60)).toBe(false);
+    expect(set.hasRoomFor(15, 35)).toBe(true);
     expect(set.add(50, 60)).toBe(-1);
     expect(set.add(15, 35)).toBe(0);
     expect(ranges(set)).toEqual([[10, 40]]);
@@ -67,5 +68,32 @@ describe("IntervalSet", () => {
       }
       expect(ranges(set)).toEqual(expected);
     }
+  });
+
+  test("wherever it has moved to: distances wrap, and order stays", () => {
+    const random = seededRandom(11);
+    const set = new IntervalSet(300);
+    let model: number[][] = [];
+    for (let round = 0; round < 3_000; round++) {
+      const from = 2 * randomBelow(random, 4_000);
+      set.add(from, from + 1);
+      model.push([from, from + 1]);
+      const seen = new Map(model.map((range) => [range[0], range]));
+      model = [...seen.values()].sort((a, b) => a[0] - b[0]);
+      if (model.length === 300) {
+        const at = model[100][0];
+        expect(set.takeFrom(at)).toBe(at + 1);
+        set.shift(at + 2);
+        model = model.slice(101).map(([start, end]) => [start - at - 2, end - at - 2]);
+        // Far beyond 2^31 in all.
+        set.shift(-0x4000_0001);
+        set.shift(0x4000_0001 + 0x7fff_ffff);
+        set.shift(-0x7fff_ffff);
+      }
+      const some = model[randomBelow(random, model.length)][0];
+      expect(set.find(some)).toBeGreaterThan(-1);
+      expect(set.find(some + 1)).toBe(-1);
+    }
+    expect(ranges(set)).toEqual(model);
   });
 });

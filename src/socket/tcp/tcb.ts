@@ -62,8 +62,8 @@ export const DUE_PROBE = 8;
 export const DUE_KEEP_ALIVE = 16;
 export const DUE_TAIL_PROBE = 32;
 
-/** Ranges kept of text that arrived ahead of a gap. */
-const OUT_OF_ORDER_RANGES = 64;
+/** Ranges kept at most of text that arrived ahead of gaps. They take 8 KiB; each has a byte or more in a page of the pool. */
+const OUT_OF_ORDER_RANGES = 1024;
 
 /** Sees bytes where they are; returns how many of the `length` at `offset` it has no more use for. */
 export type Consumer = (bytes: Uint8Array, offset: number, length: number) => number;

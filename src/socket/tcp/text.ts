@@ -41,7 +41,7 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
     const segments = seg.segmentSize === 0 ? 1 : Math.ceil(seg.payloadLength / seg.segmentSize);
     tcb.duplicateAcksDue += Math.min(segments, DUPLICATE_THRESHOLD);
     ready(tcb);
-    if (outOfOrder.isFull) {
+    if (!outOfOrder.hasRoomFor(distance, distance + seg.payloadLength)) {
       stats.tcpNoBuffer++;
       return;
     }

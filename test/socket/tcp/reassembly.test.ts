@@ -208,20 +208,24 @@ describe("a FIN ahead of a gap", () => {
 });
 
 describe("limits", () => {
-  scenario("64 ranges are kept; what would be one more is dropped, and sent again by the peer", () => {
+  scenario("1,024 ranges are kept; what would be one more is dropped, and sent again by the peer", () => {
     const s = established();
-    for (let i = 1; i <= 70; i++) {
+    for (let i = 1; i <= 1_030; i++) {
       s.receives({ seq: 1 + i * 20, length: 10 });
       s.sends({ ack: 1 });
     }
-    expect(s.host.stack.stats).toMatchObject({ tcpOutOfOrder: 70, tcpNoBuffer: 6 });
+    expect(s.host.stack.stats).toMatchObject({ tcpOutOfOrder: 1_030, tcpNoBuffer: 6 });
+    // What a range grows by is no range more.
+    s.receives({ seq: 1 + 1_024 * 20 + 10, length: 5 });
+    s.sends({ ack: 1 });
+    expect(s.host.stack.stats.tcpNoBuffer).toBe(6);
     // In sequence, text is always taken.
-    for (let i = 0; i < 64; i++) {
-      s.receives({ seq: 1 + i * 20, length: 20 });
-      s.sends({ ack: 1 + (i + 1) * 20 + 10 });
-    }
-    s.receives({ seq: 1 + 64 * 20 + 10, length: 200 });
-    s.reads(1_490);
+    s.receives({ seq: 1, length: 20 });
+    s.sends({ ack: 31 });
+    s.receives({ seq: 31, length: 1_023 * 20 });
+    s.sends({ ack: 1 + 1_024 * 20 + 15 });
+    s.receives({ seq: 1 + 1_024 * 20 + 15, length: 200 });
+    s.reads(1_024 * 20 + 215);
   });
 
   scenario("a full pool: the text is dropped, an ACK says what arrived, and the peer sends it again", () => {
