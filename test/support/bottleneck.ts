@@ -276,7 +276,8 @@ export class Sender {
     this.log.push(sent);
     this.sentBytes += mss;
     this.lastSentAt = now;
-    if (this.rtoAt === Number.POSITIVE_INFINITY) this.rtoAt = now + this.rto();
+    // What holds everything back has another chance.
+    if (segment === this.unaSegment || this.rtoAt === Number.POSITIVE_INFINITY) this.rtoAt = now + this.rto();
     this.nextSendAt = Math.max(now, this.nextSendAt) + mss / tcb.pacingRate;
     this.transmit(sent);
   }
