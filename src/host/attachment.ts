@@ -3,7 +3,7 @@ import { StackError } from "../errors.ts";
 import type { Interface } from "../iface/interface.ts";
 import { quiet } from "./pending.ts";
 import type { Pump } from "./pump.ts";
-import { defer } from "./runtime.ts";
+import { callLater } from "./runtime.ts";
 
 /** Is told what befalls a device of the host. */
 export type OnDeviceEvent = (event: DeviceEvent, device: Device) => void;
@@ -34,8 +34,10 @@ export class Attachment {
 
   private checkState(): void {
     const { state, conflict } = this.iface;
+    if (state === "probing") return;
+    this.pump.runtime.programIsDue();
     if (state === "ready") this.opening.resolve();
-    else if (state === "conflict") this.opening.reject(conflict);
+    else this.opening.reject(conflict);
   }
 
   private onEvent(event: DeviceEvent): void {
@@ -69,6 +71,6 @@ export class Attachment {
 
   /** In a later turn of the event loop, as this may run within a poll. */
   private report(event: DeviceEvent): void {
-    defer(() => this.tell(event, this.iface.device));
+    callLater(this.pump.runtime, () => this.tell(event, this.iface.device));
   }
 }

@@ -3,6 +3,7 @@ import { CLOSED_EVENT, CONNECTED } from "../socket/events.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import { parseAddress } from "../wire/ip-address.ts";
 import { Pending, type WaitOptions } from "./pending.ts";
+import type { Runtime } from "./runtime.ts";
 
 /** What `Host.connect` takes. */
 export interface HostConnectOptions extends WaitOptions {
@@ -19,11 +20,12 @@ export interface HostConnectOptions extends WaitOptions {
 
 /** A handshake under way. */
 export class Attempt {
-  private readonly pending = new Pending<null, TcpSocket>(null);
+  private readonly pending: Pending<null, TcpSocket>;
   private readonly socket: TcpSocket;
 
-  constructor(socket: TcpSocket, options: WaitOptions) {
+  constructor(socket: TcpSocket, runtime: Runtime, options: WaitOptions) {
     this.socket = socket;
+    this.pending = new Pending(null, runtime);
     // Runs within `poll`.
     socket.handler = (events) => {
       if (events & CONNECTED) this.end(null);

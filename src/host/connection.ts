@@ -8,7 +8,6 @@ import { copyBytes } from "../storage/copy.ts";
 import { formatAddress } from "../wire/ip-address.ts";
 import { checkWait, PendingQueue, quiet, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
-import { LONGEST_TIMER_MS } from "./runtime.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
 /** Options of {@link Connection.close}. */
@@ -58,8 +57,8 @@ export class Connection implements AsyncDisposable {
   private readonly pump: Pump;
   private readonly settings: TcpSettings;
   private readonly onOver: (connection: Connection) => void;
-  private readonly reads = new PendingQueue<Read, number>("read");
-  private readonly writes = new PendingQueue<Write, void>("write");
+  private readonly reads: PendingQueue<Read, number>;
+  private readonly writes: PendingQueue<Write, void>;
   /** Settles when the peer has acknowledged our FIN, or the connection is over before. */
   private readonly delivered = Promise.withResolvers<void>();
   private readonly over = Promise.withResolvers<void>();
@@ -85,6 +84,8 @@ export class Connection implements AsyncDisposable {
   ) {
     this.socket = socket;
     this.pump = pump;
+    this.reads = new PendingQueue("read", pump.runtime);
+    this.writes = new PendingQueue("write", pump.runtime);
     this.settings = settings;
     this.onOver = onOver;
     quiet(this.delivered.promise);
@@ -329,6 +330,7 @@ export class Connection implements AsyncDisposable {
   private onEvents(events: number): void {
     if (events & FINISHED) {
       this.finished = true;
+      this.pump.runtime.programIsDue();
       this.delivered.resolve();
     }
     if (events & (READABLE | CLOSED_EVENT)) {
@@ -387,26 +389,28 @@ export class Connection implements AsyncDisposable {
     this.ending = true;
     this.flush();
     this.discard();
-    const stalled = this.abortWhenStalled(stalledMs);
+    const forget = this.abortWhenStalled(stalledMs);
     // A failure shows in `error`; here it only means that there is nothing left to wait for.
     await this.delivered.promise.catch(() => {});
-    clearInterval(stalled);
+    forget();
     if (this.discarded > 0 && !this.isOver) this.socket.abort();
     else this.socket.close();
     this.pump.wake();
     this.checkOver();
   }
 
-  private abortWhenStalled(ms: number): ReturnType<typeof setInterval> {
+  /** Returns what ends that. */
+  private abortWhenStalled(ms: number): () => void {
+    const { runtime } = this.pump;
     let sent = this.info().bytesSent;
-    return setInterval(
-      () => {
-        const { bytesSent } = this.info();
-        if (bytesSent === sent) this.abort();
-        sent = bytesSent;
-      },
-      Math.min(ms, LONGEST_TIMER_MS),
-    );
+    const look = () => {
+      const { bytesSent } = this.info();
+      timer = runtime.setTimer(look, ms);
+      if (bytesSent === sent) this.abort();
+      sent = bytesSent;
+    };
+    let timer = runtime.setTimer(look, ms);
+    return () => runtime.clearTimer(timer);
   }
 
   /** Takes what arrives after `close`, lest a peer that waits for room in its turn never reads what we have sent. */
@@ -426,6 +430,7 @@ export class Connection implements AsyncDisposable {
     // Everything of ours had arrived, and of the peer's nobody wanted to know: no failure to this program.
     if (!(this.closing !== null && this.finished)) this.failure ??= this.socket.error;
     const { failure } = this;
+    this.pump.runtime.programIsDue();
     this.serveReads();
     this.writes.rejectAll(failure ?? new StackError("EPIPE", "the connection is closed: open another one"));
     if (failure === null) this.delivered.resolve();

@@ -11,7 +11,7 @@ import { type HostListenOptions, Listener } from "./listener.ts";
 import { checkWait } from "./pending.ts";
 import { type EchoReply, Pinger, type PingerOptions, type PingOptions, pingOnce } from "./ping.ts";
 import { Pump } from "./pump.ts";
-import { clock, laterTurn } from "./runtime.ts";
+import { laterTurn, type Runtime, realRuntime } from "./runtime.ts";
 import { type HostUdpOptions, UdpEndpoint } from "./udp.ts";
 
 /** What of a host, and of the stack below, should be otherwise than usual. */
@@ -23,6 +23,8 @@ export interface HostSettings extends StackOptions {
    * last error.
    */
   readonly onDeviceEvent?: OnDeviceEvent | undefined;
+  /** The clock, the timers and the turns of an event loop that the host lives by; the engine's own unless told. */
+  readonly runtime?: Runtime | undefined;
 }
 
 /** A host on one device. */
@@ -58,6 +60,7 @@ export class Host implements AsyncDisposable {
   readonly stack: Stack;
   private readonly attachments: Attachment[] = [];
   private readonly pump: Pump;
+  private readonly runtime: Runtime;
   private readonly attempts = new Set<Attempt>();
   private readonly connections = new Set<Connection>();
   private readonly listeners = new Set<Listener>();
@@ -71,7 +74,8 @@ export class Host implements AsyncDisposable {
     this.onDeviceEvent = settings.onDeviceEvent;
     this.stack = new Stack(settings);
     const added = interfaces.map((each) => this.stack.addInterface(each));
-    this.pump = new Pump(this.stack);
+    this.runtime = settings.runtime ?? realRuntime;
+    this.pump = new Pump(this.stack, this.runtime);
     for (const iface of added) {
       this.attachments.push(
         new Attachment(iface, this.pump, (event, device) => this.deviceEvent(event, device)),
@@ -160,7 +164,7 @@ export class Host implements AsyncDisposable {
       ...(noDelay === undefined ? {} : { noDelay }),
     });
     this.pump.wake();
-    const attempt = new Attempt(socket, options);
+    const attempt = new Attempt(socket, this.runtime, options);
     this.attempts.add(attempt);
     // No gap between the end of the handshake and a handler for what follows: both happen within one poll.
     try {
@@ -269,6 +273,7 @@ export class Host implements AsyncDisposable {
     await settled(
       connections.map((connection) => connection.closed),
       timeoutMs,
+      this.runtime,
     );
     for (const connection of [...this.connections]) connection.abort();
     await this.lastFrames();
@@ -278,11 +283,12 @@ export class Host implements AsyncDisposable {
 
   /** Waits until the devices have taken everything that is to be sent now. */
   private async lastFrames(): Promise<void> {
-    const until = clock() + LAST_FRAMES_MS;
+    const { runtime } = this;
+    const until = runtime.now() + LAST_FRAMES_MS;
     do {
       this.pump.wake();
-      await laterTurn();
-    } while (this.attachments.some(({ iface }) => iface.ready.size > 0) && clock() < until);
+      await laterTurn(runtime);
+    } while (this.attachments.some(({ iface }) => iface.ready.size > 0) && runtime.now() < until);
   }
 
   private setRef(ref: boolean): void {
@@ -310,11 +316,15 @@ export class Host implements AsyncDisposable {
 }
 
 /** Waits until all promises have settled, or the time is over. */
-async function settled(promises: Promise<void>[], timeoutMs: number): Promise<void> {
+async function settled(promises: Promise<void>[], timeoutMs: number, runtime: Runtime): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, timeoutMs);
+  const expire = () => {
+    runtime.programIsDue();
+    resolve();
+  };
+  const timer = runtime.setTimer(expire, timeoutMs);
   await Promise.race([Promise.all(promises), promise]);
-  clearTimeout(timer);
+  runtime.clearTimer(timer);
 }
 
 /**

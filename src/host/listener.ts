@@ -37,7 +37,7 @@ export class Listener implements AsyncDisposable {
   private readonly pump: Pump;
   private readonly adopt: (socket: TcpSocket) => Connection;
   private readonly onClose: (listener: Listener) => void;
-  private readonly accepts = new PendingQueue<null, Connection>("accept");
+  private readonly accepts: PendingQueue<null, Connection>;
   private readonly forgetSignal: () => void;
   private isClosed = false;
 
@@ -51,6 +51,7 @@ export class Listener implements AsyncDisposable {
   ) {
     this.socket = socket;
     this.pump = pump;
+    this.accepts = new PendingQueue("accept", pump.runtime);
     this.adopt = adopt;
     this.onClose = onClose;
     this.port = socket.port;

@@ -1,5 +1,5 @@
 import { StackError } from "../errors.ts";
-import { LONGEST_TIMER_MS } from "./runtime.ts";
+import type { Runtime, Timer } from "./runtime.ts";
 
 /** How long to wait for something. */
 export interface WaitOptions {
@@ -14,12 +14,14 @@ export class Pending<Job, Result> {
   readonly job: Job;
   readonly promise: Promise<Result>;
   private readonly resolvers: PromiseWithResolvers<Result>;
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly runtime: Runtime;
+  private timer: Timer | null = null;
   private signal: AbortSignal | undefined;
   private onAbort: (() => void) | undefined;
 
-  constructor(job: Job) {
+  constructor(job: Job, runtime: Runtime) {
     this.job = job;
+    this.runtime = runtime;
     this.resolvers = Promise.withResolvers<Result>();
     this.promise = this.resolvers.promise;
   }
@@ -28,9 +30,9 @@ export class Pending<Job, Result> {
   limit(options: WaitOptions, what: string, giveUp: (reason: unknown) => void): void {
     const { signal, timeout } = options;
     if (timeout !== undefined && timeout !== Number.POSITIVE_INFINITY) {
-      this.timer = setTimeout(
+      this.timer = this.runtime.setTimer(
         () => giveUp(new StackError("ETIMEDOUT", `${what} timed out after ${timeout} ms`)),
-        Math.min(timeout, LONGEST_TIMER_MS),
+        timeout,
       );
     }
     if (signal !== undefined) {
@@ -42,16 +44,19 @@ export class Pending<Job, Result> {
 
   resolve(result: Result): void {
     this.unlimit();
+    this.runtime.programIsDue();
     this.resolvers.resolve(result);
   }
 
   reject(reason: unknown): void {
     this.unlimit();
+    this.runtime.programIsDue();
     this.resolvers.reject(reason);
   }
 
   private unlimit(): void {
-    clearTimeout(this.timer);
+    this.runtime.clearTimer(this.timer);
+    this.timer = null;
     if (this.onAbort !== undefined) this.signal?.removeEventListener("abort", this.onAbort);
     this.signal = undefined;
     this.onAbort = undefined;
@@ -62,10 +67,12 @@ export class Pending<Job, Result> {
 export class PendingQueue<Job, Result> {
   private readonly waiting = new Set<Pending<Job, Result>>();
   private readonly what: string;
+  private readonly runtime: Runtime;
 
   /** @param what the call's name in error messages */
-  constructor(what: string) {
+  constructor(what: string, runtime: Runtime) {
     this.what = what;
+    this.runtime = runtime;
   }
 
   get isEmpty(): boolean {
@@ -80,7 +87,7 @@ export class PendingQueue<Job, Result> {
 
   /** Queues a call. `onGiveUp` runs when its time is over or its signal aborts. */
   wait(job: Job, options: WaitOptions | undefined, onGiveUp?: () => void): Promise<Result> {
-    const pending = new Pending<Job, Result>(job);
+    const pending = new Pending<Job, Result>(job, this.runtime);
     this.waiting.add(pending);
     if (options !== undefined) {
       pending.limit(options, this.what, (reason) => {

@@ -12,7 +12,6 @@ import { formatAddress, type IpAddress, parseAddress } from "../wire/ip-address.
 import { checkHostAddress } from "./connect.ts";
 import { checkWait, onAbort, PendingQueue, quiet, untilClosed, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
-import { clock } from "./runtime.ts";
 
 /** What `Host.pinger` takes. */
 export interface PingerOptions {
@@ -107,8 +106,8 @@ export class Pinger implements AsyncDisposable {
   private readonly socket: IcmpSocket;
   private readonly pump: Pump;
   private readonly onClose: (pinger: Pinger) => void;
-  private readonly receives = new PendingQueue<null, EchoReply | EchoError>("receive");
-  private readonly sends = new PendingQueue<Send, number>("send");
+  private readonly receives: PendingQueue<null, EchoReply | EchoError>;
+  private readonly sends: PendingQueue<Send, number>;
   /** When those of the socket's messages that we have been told of had come at the latest, in ms. */
   private readonly seenAt: number[] = [];
   private readonly message = new IcmpMessage();
@@ -125,6 +124,8 @@ export class Pinger implements AsyncDisposable {
   ) {
     this.socket = socket;
     this.pump = pump;
+    this.receives = new PendingQueue("receive", pump.runtime);
+    this.sends = new PendingQueue("send", pump.runtime);
     this.onClose = onClose;
     this.identifier = socket.identifier;
     socket.handler = (events) => this.onEvents(events);
@@ -199,6 +200,11 @@ export class Pinger implements AsyncDisposable {
     this.close();
   }
 
+  /** The time, in ms, of what runs the host. */
+  now(): number {
+    return this.pump.runtime.now();
+  }
+
   private trySend(send: Send): boolean {
     const taken = this.socket.send(send.data, send.remote, send.sequence, send.ttl);
     this.pump.wake();
@@ -213,7 +219,7 @@ export class Pinger implements AsyncDisposable {
 
   private serveReceives(): void {
     // `poll` was told the time before it sent anything, and a device may have the answer to that by now.
-    const now = clock();
+    const now = this.now();
     while (this.seenAt.length < this.socket.received.size) this.seenAt.push(now);
     while (!this.receives.isEmpty) {
       const answer = this.take();
@@ -267,11 +273,11 @@ export async function pingOnce(
 ): Promise<EchoReply> {
   const { timeout = DEFAULT_TIMEOUT_MS, signal, ...request } = options;
   checkWait({ timeout, signal });
-  const until = clock() + timeout;
+  const until = pinger.now() + timeout;
   const sequence = await pinger.send({ ...request, address, timeout, signal });
   const target = formatAddress(parseAddress(address));
   for (;;) {
-    const answer = await nextAnswer(pinger, target, Math.max(0, until - clock()), timeout, signal);
+    const answer = await nextAnswer(pinger, target, Math.max(0, until - pinger.now()), timeout, signal);
     if (answer.sequence !== sequence) continue;
     if (answer.type === "reply" && (anyone || answer.address === target)) return answer;
     if (answer.type === "error" && answer.target === target) throw answer.error;

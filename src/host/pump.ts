@@ -1,9 +1,6 @@
 import type { Device } from "../device.ts";
 import type { Stack } from "../stack.ts";
-import { Alarm, clock, defer, LONGEST_TIMER_MS } from "./runtime.ts";
-
-/** An earlier deadline than this is waited for by turns of the event loop: timers are not that fine. */
-const SHORTEST_TIMER_MS = 1;
+import { Alarm, LONGEST_TIMER_MS, type Runtime } from "./runtime.ts";
 
 /**
  * Polls a stack when there is a reason to: a device called back, the program did something, the last poll left work, or
@@ -12,16 +9,18 @@ const SHORTEST_TIMER_MS = 1;
 export class Pump {
   /** Polls so far. */
   polls = 0;
+  readonly runtime: Runtime;
   private readonly stack: Stack;
   private readonly alarm: Alarm;
   private readonly run: () => void;
   private scheduled = false;
   private stopped = false;
 
-  constructor(stack: Stack) {
+  constructor(stack: Stack, runtime: Runtime) {
     this.stack = stack;
+    this.runtime = runtime;
     this.run = () => this.poll();
-    this.alarm = new Alarm(() => this.wake());
+    this.alarm = new Alarm(runtime, () => this.wake());
     this.keepRunning();
   }
 
@@ -37,7 +36,7 @@ export class Pump {
   wake(): void {
     if (this.scheduled || this.stopped) return;
     this.scheduled = true;
-    defer(this.run);
+    this.runtime.defer(this.run);
   }
 
   /** Whether the pump keeps the process running. */
@@ -58,7 +57,7 @@ export class Pump {
     // Whatever a handler throws goes to the runtime as an uncaught exception; the stack goes on.
     try {
       this.polls++;
-      more = this.stack.poll(clock());
+      more = this.stack.poll(this.runtime.now());
     } finally {
       if (more) this.wake();
       else this.sleep();
@@ -67,9 +66,10 @@ export class Pump {
 
   /** Nothing to do before the next deadline. */
   private sleep(): void {
-    const now = clock();
+    const { runtime } = this;
+    const now = runtime.now();
     const deadline = this.stack.nextDeadline(now);
-    if (deadline - now < SHORTEST_TIMER_MS) {
+    if (deadline <= now || deadline - now < runtime.timerResolutionMs) {
       this.wake();
     } else if (deadline < this.alarm.at) {
       this.alarm.set(deadline, now);
@@ -80,8 +80,8 @@ export class Pump {
 
   /** A timer that is far away: while it is set, the runtime does not end the process. */
   private keepRunning(): void {
-    if (this.alarm.at === Number.POSITIVE_INFINITY) {
-      const now = clock();
+    if (this.runtime.endsWithoutTimer && this.alarm.at === Number.POSITIVE_INFINITY) {
+      const now = this.runtime.now();
       this.alarm.set(now + LONGEST_TIMER_MS, now);
     }
   }

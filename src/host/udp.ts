@@ -4,7 +4,7 @@ import type { UdpBuffers, UdpSocket } from "../socket/udp-socket.ts";
 import { formatAddress, IpAddress, parseAddress } from "../wire/ip-address.ts";
 import { checkWait, onAbort, PendingQueue, quiet, untilClosed, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
-import { defer } from "./runtime.ts";
+import { callLater } from "./runtime.ts";
 
 /** What `Host.udp` takes. */
 export interface HostUdpOptions {
@@ -65,8 +65,8 @@ export class UdpEndpoint implements AsyncDisposable {
   private readonly pump: Pump;
   private readonly onClose: (endpoint: UdpEndpoint) => void;
   private readonly onError: HostUdpOptions["onError"];
-  private readonly receives = new PendingQueue<null, Datagram>("receive");
-  private readonly sends = new PendingQueue<Send, void>("send");
+  private readonly receives: PendingQueue<null, Datagram>;
+  private readonly sends: PendingQueue<Send, void>;
   private readonly origin = {
     remoteAddress: new IpAddress(4, 0, 0, 0xffff, 0),
     remotePort: 0,
@@ -84,6 +84,8 @@ export class UdpEndpoint implements AsyncDisposable {
   ) {
     this.socket = socket;
     this.pump = pump;
+    this.receives = new PendingQueue("receive", pump.runtime);
+    this.sends = new PendingQueue("send", pump.runtime);
     this.onClose = onClose;
     this.onError = options.onError;
     this.port = socket.port;
@@ -204,7 +206,7 @@ export class UdpEndpoint implements AsyncDisposable {
         localAddress: formatAddress(origin.localAddress),
       };
       const error = networkError(code, about);
-      defer(() => {
+      callLater(this.pump.runtime, () => {
         if (!this.isClosed) onError(error, about);
       });
     }
