@@ -42,6 +42,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   iface: ["socket", "device", "wire", "storage", "errors", "stats", "random"],
   stack: ["iface", "socket", "device", "wire", "storage", "errors", "stats", "random"],
   host: ["stack", "iface", "socket", "device", "wire", "storage", "errors", "stats", "random"],
+  sim: ["host", "stack", "iface", "socket", "device", "wire", "storage", "errors", "stats", "random"],
   index: ["host", "stack", "iface", "socket", "device", "wire", "storage", "errors", "stats", "random"],
   devices: ["device", "wire", "errors", "random"],
 };

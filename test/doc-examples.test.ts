@@ -6,6 +6,7 @@ import { duplexPair } from "node:stream";
 import * as devices from "../devices/index.ts";
 import { Frame } from "../src/device.ts";
 import * as tapwire from "../src/index.ts";
+import * as sim from "../src/sim/index.ts";
 import { TcpSegment } from "../src/wire/tcp.ts";
 import { icmpPacket, tcpPacket } from "./support/packets.ts";
 
@@ -70,6 +71,8 @@ async function scene() {
   const openTun = () => Object.assign(devices.memoryPair()[0], { name: "tun0" });
   const openRaw = () => Object.assign(devices.memoryPair({ medium: "ethernet" })[0], { name: "veth1" });
   const openTap = () => devices.memoryPair({ medium: "ethernet" })[0];
+  const net = new sim.Network();
+  const [left, right] = [net.host("10.1.0.1/24"), net.host("10.1.0.2/24")];
   const syn = { sourcePort: 40_000, destinationPort: 7, seq: 1, flags: 2, window: 64_240, mss: 1_460 };
   const packet = tcpPacket({ from: "10.0.0.1", to: "10.0.0.2" }, syn);
   const bytes = new Uint8Array(256);
@@ -104,6 +107,9 @@ async function scene() {
         echoRequest: icmpPacket({ from: "10.0.0.1", to: "10.0.0.2" }, 8, 0, 1, new Uint8Array(8)),
       },
       ...{ identifier: 7, sequence: 1, drop: (code: number) => code },
+      net,
+      left,
+      right,
       process: { stdout: { write: () => true } },
     },
     async close() {
@@ -122,7 +128,7 @@ async function exportsFor(file: string): Promise<Record<string, unknown>> {
 
 async function run({ file, code }: Example): Promise<void> {
   const { scope, close } = await scene();
-  const names = { ...tapwire, ...devices, ...(await exportsFor(file)), ...scope };
+  const names = { ...tapwire, ...devices, ...sim, ...(await exportsFor(file)), ...scope };
   const javascript = new Bun.Transpiler({
     loader: "ts",
     target: "bun",
@@ -161,6 +167,7 @@ describe("README.md", () => {
     for (const [i, code] of programs.entries()) {
       const local = code
         .replace('"tapwire/devices"', from("devices/index.ts"))
+        .replace('"tapwire/sim"', from("src/sim/index.ts"))
         .replace('"tapwire"', from("src/index.ts"));
       await Bun.write(join(folder, `${i}.ts`), local);
     }
