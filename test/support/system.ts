@@ -306,16 +306,12 @@ export class Namespace {
    * ```
    */
   inside<T>(open: () => T): T {
-    const home = openSync("/proc/thread-self/ns/net", "r");
-    const there = openSync(`/proc/${this.pid}/ns/net`, "r");
-    try {
-      enterNetwork(there);
-      return open();
-    } finally {
-      enterNetwork(home);
-      closeSync(home);
-      closeSync(there);
-    }
+    return insideNetwork(this.network, open);
+  }
+
+  /** The file that stands for the network namespace, for `insideNetwork` in another process. */
+  get network(): string {
+    return `/proc/${this.pid}/ns/net`;
   }
 
   /**
@@ -324,7 +320,7 @@ export class Namespace {
    */
   async veth(here: string, there: string, other: Namespace = this): Promise<void> {
     await this.ok(["ip", "link", "add", here, "type", "veth", "peer", "name", there]);
-    if (other !== this) await this.ok(["ip", "link", "set", there, "netns", `/proc/${other.pid}/ns/net`]);
+    if (other !== this) await this.ok(["ip", "link", "set", there, "netns", other.network]);
     for (const [ns, end] of [
       [this, here],
       [other, there],
@@ -356,6 +352,20 @@ export async function until(
 }
 
 let setns: ((fd: number, type: number) => number) | undefined;
+
+/** What {@link Namespace.inside} does, with the namespace that a file such as `/proc/1/ns/net` stands for. */
+export function insideNetwork<T>(file: string, open: () => T): T {
+  const home = openSync("/proc/thread-self/ns/net", "r");
+  const there = openSync(file, "r");
+  try {
+    enterNetwork(there);
+    return open();
+  } finally {
+    enterNetwork(home);
+    closeSync(home);
+    closeSync(there);
+  }
+}
 
 /** setns(2), which moves the calling thread only. */
 function enterNetwork(fd: number): void {
