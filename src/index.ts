@@ -29,6 +29,7 @@ export {
 } from "./socket/events.ts";
 export { type IcmpBuffers, IcmpMessage, type IcmpSocket } from "./socket/icmp-socket.ts";
 export type { BindOptions, ConnectOptions, IcmpOptions, ListenOptions } from "./socket/socket-set.ts";
+export type { CongestionControlName } from "./socket/tcp/congestion/control.ts";
 export type { TcpListener } from "./socket/tcp/listener.ts";
 export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { Consumer, TcpState } from "./socket/tcp/tcb.ts";

@@ -9,7 +9,7 @@
 
 import { fault, memoryPair, openTun } from "../../devices/index.ts";
 import { type Connection, type Host, open } from "../../src/index.ts";
-import { TcpSettings } from "../../src/socket/tcp/settings.ts";
+import { validateCongestionControl } from "../../src/socket/tcp/congestion/control-factory.ts";
 import { endOptions } from "./end-options.ts";
 import { Meter, Source } from "./meter.ts";
 
@@ -23,12 +23,11 @@ const WARM_UP = 16 * 1024 * 1024;
 const WARM_UP_LOSS = 0.002;
 const WARM_UP_MS = 1_500;
 
-const known = new TcpSettings();
 const settings = {
   memory: POOL,
   tcp: {
     ...(buffer > 0 ? { sendBuffer: buffer, receiveBuffer: buffer } : {}),
-    ...("congestionControl" in known ? { congestionControl: cc } : {}),
+    congestionControl: validateCongestionControl(cc),
   },
 };
 
