@@ -115,6 +115,9 @@ export class Stats {
   tcpNoBuffer = 0;
   tcpRetransmissions = 0;
   tcpTimeouts = 0;
+  /** A packet that a router had marked instead of dropping it; an ACK that reduced the window for one (RFC 3168). */
+  tcpCongestionExperienced = 0;
+  tcpCongestionEchoes = 0;
   /** Losses found by SACK or duplicate ACKs: recoveries entered (RFC 5681 3.2). */
   tcpFastRetransmissions = 0;
   /** Timeouts and recoveries that were about nothing: undone (RFC 5682, RFC 4015). */

@@ -3,7 +3,7 @@ import { isNextText, receiveNextText } from "../socket/tcp/input.ts";
 import type { Tcb } from "../socket/tcp/tcb.ts";
 import { read16, read32 } from "../wire/bytes.ts";
 import { fold, halves, pseudoHeaderSum, sum } from "../wire/checksum.ts";
-import { IPV4_HEADER_LENGTH, PROTOCOL_TCP } from "../wire/ipv4.ts";
+import { ECN_CE, IPV4_HEADER_LENGTH, PROTOCOL_TCP } from "../wire/ipv4.ts";
 import { ACK, TCP_HEADER_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
 
 /** Four bytes of a packet as the processor reads them at once. */
@@ -13,6 +13,8 @@ const HEADERS = IPV4_HEADER_LENGTH + TCP_HEADER_LENGTH;
 // Version 4 with a header of five words.
 const VERSION_MASK = word(0xff, 0, 0, 0);
 const VERSION = word(0x45, 0, 0, 0);
+// RFC 3168: a router has marked it.
+const MARK = word(0, ECN_CE, 0, 0);
 // No fragment: neither MF nor an offset.
 const FRAGMENT_MASK = word(0, 0, 0x3f, 0xff);
 const PROTOCOL_MASK = word(0, 0xff, 0, 0);
@@ -77,6 +79,7 @@ export class FlowMemo {
     if (w3 !== this.source || w4 !== this.destination || words[at + 5] !== this.ports) return false;
     if ((w0 & VERSION_MASK) !== VERSION || (w1 & FRAGMENT_MASK) !== 0) return false;
     if ((w2 & PROTOCOL_MASK) !== PROTOCOL) return false;
+    if ((w0 & MARK) === MARK) return false;
     const flags = words[at + 8] & FLAGS_MASK;
     const hasTimestamp = flags === FLAGS_TIMESTAMPS && words[at + 10] === TIMESTAMPS;
     if (flags !== FLAGS && !hasTimestamp) return false;
@@ -87,6 +90,7 @@ export class FlowMemo {
     seg.seq = read32(bytes, tcp + 4);
     seg.ack = read32(bytes, tcp + 8);
     seg.flags = ACK;
+    seg.ecn = 0;
     seg.window = read16(bytes, tcp + 14);
     seg.payloadOffset = offset + headers;
     seg.payloadLength = total - headers;

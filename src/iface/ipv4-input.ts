@@ -10,10 +10,12 @@ import {
 import { type IpAddress, isLoopback, isMulticast, isUnspecified } from "../wire/ip-address.ts";
 import {
   checkIpv4,
+  ECN_MASK,
   IPV4_HEADER_LENGTH,
   ipv4HeaderLength,
   ipv4IsFragment,
   ipv4Protocol,
+  ipv4Tos,
   ipv4TotalLength,
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
@@ -86,11 +88,16 @@ export function ipInput(
   const at = offset + headerLength;
   const bodyLength = ipv4TotalLength(bytes, offset) - headerLength;
   switch (ipv4Protocol(bytes, offset)) {
-    case PROTOCOL_TCP:
+    case PROTOCOL_TCP: {
       // RFC 9293 3.9.2.3: a connection has one peer, so nothing that was sent to many belongs to one.
-      if (unicast) tcpInput(iface, sockets, bytes, at, bodyLength, checksumKnown, segmentSize);
-      else stats.ipv4NotForUs++;
+      if (!unicast) {
+        stats.ipv4NotForUs++;
+        return;
+      }
+      const ecn = ipv4Tos(bytes, offset) & ECN_MASK;
+      tcpInput(iface, sockets, bytes, at, bodyLength, checksumKnown, segmentSize, ecn);
       return;
+    }
     case PROTOCOL_UDP:
       udpInput(iface, sockets, bytes, offset, at, bodyLength, checksumKnown, segmentSize, unicast);
       return;
@@ -125,6 +132,7 @@ function tcpInput(
   length: number,
   checksumKnown: boolean,
   segmentSize: number,
+  ecn: number,
 ): void {
   const { stats } = sockets.context;
   const seg = iface.segment;
@@ -137,6 +145,7 @@ function tcpInput(
     return;
   }
   seg.segmentSize = segmentSize;
+  seg.ecn = ecn;
   stats.tcpSegmentsReceived++;
   const { payloadLength } = seg;
   const isAnswered = sockets.tcpSegmentArrives(seg, bytes, iface);

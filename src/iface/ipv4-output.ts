@@ -63,7 +63,7 @@ export function sendTcpFrame(
   finishTcpChecksum(frame.bytes, at, length, seg.source, seg.destination, !offloaded);
   frame.checksumOffloaded = offloaded;
   frame.segmentSize = seg.segmentSize;
-  finishIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination, DEFAULT_TTL);
+  finishIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination, DEFAULT_TTL, seg.ecn);
   if (isFollowed) {
     const packet = at - IPV4_HEADER_LENGTH;
     iface.template.take(frame.bytes, packet, IPV4_HEADER_LENGTH + headerLength, seg, offloaded);
@@ -173,7 +173,7 @@ export function commitIpv4(
   destination: IpAddress,
   ttl = DEFAULT_TTL,
 ): void {
-  finishIpv4(iface, frame, length, protocol, source, destination, ttl);
+  finishIpv4(iface, frame, length, protocol, source, destination, ttl, 0);
   linkOutput(iface, frame, destination);
 }
 
@@ -186,10 +186,11 @@ function finishIpv4(
   source: IpAddress,
   destination: IpAddress,
   ttl: number,
+  tos: number,
 ): void {
   const header = iface.linkHeaderLength;
   const total = IPV4_HEADER_LENGTH + length;
   // RFC 6864 4.1: a packet that must not be fragmented needs no identification.
-  writeIpv4(frame.bytes, frame.offset + header, total, protocol, ttl, source, destination);
+  writeIpv4(frame.bytes, frame.offset + header, total, protocol, ttl, source, destination, 0, tos);
   frame.length = header + total;
 }

@@ -86,6 +86,13 @@ export function ipv4TotalLength(bytes: Uint8Array, offset: number): number {
   return read16(bytes, offset + 2);
 }
 
+// RFC 3168 5: the two bits of ECN.
+export const ECN_MASK = 3;
+/** The sender takes part: a router may mark the packet. */
+export const ECN_ECT_0 = 2;
+/** Congestion experienced: a router has. */
+export const ECN_CE = 3;
+
 /** The type of service byte: DSCP in the upper six bits (RFC 2474), ECN in the lower two (RFC 3168). */
 export function ipv4Tos(bytes: Uint8Array, offset: number): number {
   return bytes[offset + 1];

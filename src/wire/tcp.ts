@@ -60,6 +60,8 @@ export class TcpSegment {
   payloadOffset = 0;
   /** Payload in bytes. */
   payloadLength = 0;
+  /** The packet's two ECN bits (RFC 3168 5); filled in by the IP layer, and written by it. */
+  ecn = 0;
   /**
    * Of a super-segment, one that a device joined from several or is to cut into several: the payload bytes of each, the
    * last one's may be fewer. Else 0. A matter of the device's: `parseTcp` and `writeTcp` leave it alone.

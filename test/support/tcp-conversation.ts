@@ -7,6 +7,7 @@ import {
   type TcpState,
 } from "../../src/index.ts";
 import type { Tcb } from "../../src/socket/tcp/tcb.ts";
+import { ECN_MASK, ipv4Tos } from "../../src/wire/ipv4.ts";
 import type { TcpSegment } from "../../src/wire/tcp.ts";
 import { ACK, FIN, RST, SYN } from "../../src/wire/tcp.ts";
 import { tcpPacket } from "./packets.ts";
@@ -43,6 +44,8 @@ export interface ScenarioOptions extends HostOptions {
   readonly win?: number;
   /** The peer permits SACK. */
   readonly peerSack?: boolean;
+  /** The peer takes part in ECN. */
+  readonly peerEcn?: boolean;
   /** The peer has timestamps, and its clock shows this when the scenario begins. */
   readonly peerClock?: number;
   /** Time between our first segment of the handshake and its answer. */
@@ -357,7 +360,7 @@ export class Conversation {
   syn(flags: "S" | "S."): Arriving {
     const { mss = 1_460, wscale = null } = this.options;
     return {
-      flags,
+      flags: this.options.peerEcn ? (flags === "S" ? "SEW" : "SE.") : flags,
       seq: 0,
       ...(mss === null ? {} : { mss }),
       ...(this.options.peerSack ? { sackPermitted: true } : {}),
@@ -403,6 +406,8 @@ export class Conversation {
     if (!(seg.flags & ACK) && seg.ack !== 0) return `ack field ${seg.ack} without the flag`;
     if (expected.win !== undefined && seg.window !== expected.win) return `win ${seg.window}`;
     if (seg.payloadLength !== length) return `length ${seg.payloadLength}`;
+    const ecn = ipv4Tos(actual.bytes, 0) & ECN_MASK;
+    if (expected.ecn !== undefined && ecn !== expected.ecn) return `ECN ${ecn}`;
     if (expected.cutInto !== undefined && actual.segmentSize !== expected.cutInto) {
       return `to be cut into ${actual.segmentSize}`;
     }

@@ -31,7 +31,7 @@ const START = 777_000;
 const MOST_POLLS = 10_000;
 const TRACED = 40;
 /** What would be in every segment; tests of it turn it on. */
-const OFF = { timestamps: false, sack: false, congestionControl: "newreno" } as const;
+const OFF = { timestamps: false, sack: false, ecn: false, congestionControl: "newreno" } as const;
 
 /** One stack on a test device, in a time that the test moves. */
 export class TestHost {

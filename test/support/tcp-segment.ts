@@ -87,6 +87,8 @@ export interface Expected extends SegmentSpec {
   readonly sack?: readonly (readonly [number, number])[];
   /** TSval, in ms since the host was made, and TSecr. */
   readonly ts?: readonly [number, number] | null;
+  /** The two ECN bits of the IP header. */
+  readonly ecn?: number;
   /** What the device is to cut it into, 0 where it is not to. */
   readonly cutInto?: number;
 }
@@ -158,6 +160,7 @@ export function formatExpected(expected: Expected): string {
   if (expected.wscale !== undefined) parts.push(`wscale ${expected.wscale}`);
   if (expected.sack !== undefined) parts.push(`sack ${JSON.stringify(expected.sack)}`);
   if (expected.ts !== undefined) parts.push(`ts ${expected.ts?.join(" ") ?? "none"}`);
+  if (expected.ecn !== undefined) parts.push(`ECN ${expected.ecn}`);
   parts.push(`length ${lengthOf(expected)}`);
   return parts.join(", ");
 }

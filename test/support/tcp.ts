@@ -71,7 +71,7 @@ export function listening(options: ScenarioOptions = {}): Conversation {
 export function synSent(options: ScenarioOptions = {}): Conversation {
   const s = start({ ...options, passive: false });
   connects(s, options);
-  s.sends({ flags: "S", seq: 0 });
+  s.sends({ flags: options.tcp?.ecn ? "SEW" : "S", seq: 0 });
   s.host.startClock();
   return s;
 }
@@ -95,14 +95,14 @@ export function synReceived(options: ScenarioOptions = {}): Conversation {
   if (options.passive === false) {
     const s = synSent(options);
     s.receives(s.syn("S"));
-    s.sends({ flags: "S.", seq: 0, ack: 1 });
+    s.sends({ flags: options.peerEcn && options.tcp?.ecn ? "SE." : "S.", seq: 0, ack: 1 });
     s.is("SYN_RECEIVED");
     s.host.startClock();
     return s;
   }
   const s = listening(options);
   s.receives(s.syn("S"));
-  s.sends({ flags: "S.", seq: 0, ack: 1 });
+  s.sends({ flags: options.peerEcn && options.tcp?.ecn ? "SE." : "S.", seq: 0, ack: 1 });
   s.is("SYN_RECEIVED");
   s.host.startClock();
   return s;

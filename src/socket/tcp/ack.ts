@@ -1,9 +1,10 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
-import { ACK, SYN, type TcpSegment } from "../../wire/tcp.ts";
+import { ACK, ECE, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { WRITABLE } from "../events.ts";
 import { challengeAck } from "./challenge.ts";
 import { resetAckSample } from "./congestion/control.ts";
 import { finishSample } from "./delivery-rate.ts";
+import { keepEchoMark, obeyEcho } from "./ecn.ts";
 import { OPEN } from "./loss-recovery.ts";
 import { onAckNews } from "./recovery.ts";
 import { onRttSample } from "./rto.ts";
@@ -51,6 +52,7 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
   const acked = seqDiff(seg.ack, tcb.sndUna);
   if (acked >= 0) {
     if (acked > 0 || flightSize(tcb) > 0) takeNews(tcb, seg, acked, isBare, now);
+    if (seg.flags & ECE) obeyEcho(tcb, seg, now);
     updateSendWindow(tcb, seg, now);
   }
   // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
@@ -106,6 +108,7 @@ function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean, now
   if (acked > 0) {
     // A mark of loss that stayed behind would seem to lie ahead after 2^31 bytes, and end fast retransmit.
     if (tcb.loss.phase === OPEN && seqGt(seg.ack, tcb.recover)) tcb.recover = seqAdd(seg.ack, -1);
+    keepEchoMark(tcb);
     // RFC 6298 5.2 and 5.3.
     if (flightSize(tcb) === 0) tcb.retransmitAt = NEVER;
     else if (restartTimer && !tcb.probing) tcb.retransmitAt = now + tcb.rto;

@@ -1,6 +1,8 @@
+import { ECN_CE } from "../../wire/ipv4.ts";
 import { ACK, FIN, PSH, RST, SYN, type TcpSegment, tcpSequenceLength } from "../../wire/tcp.ts";
 import { GO_ON, onHandshakeAcked, processAck, STOP_AND_RESET, setSendWindow } from "./ack.ts";
 import { challengeAck } from "./challenge.ts";
+import { noteMark } from "./ecn.ts";
 import { adoptSynOptions } from "./options.ts";
 import { seqAdd, seqDiff, seqGt, seqLeq, seqLt } from "./seq.ts";
 import {
@@ -59,6 +61,7 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
     return false;
   }
   noteTimestamp(tcb, seg, now);
+  noteMark(tcb, seg);
   const isBare = tcpSequenceLength(seg) === 0;
   trimToWindow(tcb, seg);
   // Fifth: the ACK field.
@@ -82,6 +85,7 @@ export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
     seg.ack === tcb.sndUna &&
     seg.window << tcb.sndWindShift === tcb.sndWnd &&
     tcb.sndWnd > 0 &&
+    seg.ecn !== ECN_CE &&
     seg.payloadLength > 0 &&
     seg.payloadLength <= receiveWindow(tcb) &&
     (!tcb.timestamps || (seg.hasTimestamp && seqLeq(tcb.tsRecent, seg.tsVal)))

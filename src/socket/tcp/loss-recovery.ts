@@ -58,6 +58,9 @@ export class LossRecovery {
   sampleSentAt = 0;
   sampleEnd = 0;
 
+  /** RFC 3168 6.1.2: the window was reduced for an echo, and is not again before this has been acknowledged. */
+  ecnReducedUntil = 0;
+
   /** RFC 5682: see `frto.ts`. */
   frto = 0;
 }

@@ -1,4 +1,5 @@
 import { MAX_OPTIONS_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
+import { adoptEcn, offerEcn } from "./ecn.ts";
 import type { Tcb } from "./tcb.ts";
 import { startTimestamps, writeTimestamps } from "./timestamps.ts";
 import { windowShiftFor } from "./window.ts";
@@ -23,6 +24,7 @@ export function writeSynOptions(tcb: Tcb, seg: TcpSegment): void {
   seg.windowScale = tcb.offersWindowScale ? windowShiftFor(tcb.receiveBuffer.limit) : -1;
   seg.sackPermitted = tcb.sack;
   if (tcb.timestamps) writeTimestamps(tcb, seg);
+  offerEcn(tcb, seg);
 }
 
 /** Settles Eff.snd.MSS, and with it how much text a super-segment has. */
@@ -40,6 +42,7 @@ export function textWithin(tcb: Tcb, mss: number): number {
 /** Takes over what the peer's SYN says. */
 export function adoptSynOptions(tcb: Tcb, seg: TcpSegment, now: number): void {
   if (!seg.sackPermitted) tcb.sack = false;
+  adoptEcn(tcb, seg);
   startTimestamps(tcb, seg, now);
   const peerMss = seg.mss === 0 ? (tcb.remote.family === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6) : seg.mss;
   // Eff.snd.MSS: what the peer takes, and what fits our own MTU.

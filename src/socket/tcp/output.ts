@@ -2,6 +2,7 @@ import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, FIN, PSH, RST, resetTcpOptions, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { restartAfterIdle } from "./congestion.ts";
 import { noteAppLimited } from "./delivery-rate.ts";
+import { markNewText, saysSlower, writeEcho } from "./ecn.ts";
 import { sendsNewOnly } from "./frto.ts";
 import { OPEN, RECOVERY } from "./loss-recovery.ts";
 import { writeSynOptions } from "./options.ts";
@@ -233,7 +234,7 @@ function takeTailProbe(tcb: Tcb, seg: TcpSegment, now: number): boolean {
 function sendable(tcb: Tcb, unsent: number, usable: number): number {
   const mss = textRoom(tcb);
   const most = tcb.maxText > tcb.mss ? Math.floor(tcb.maxText / tcb.mss) * mss : mss;
-  const length = Math.min(unsent, usable, most);
+  const length = Math.min(unsent, usable, saysSlower(tcb) ? mss : most);
   if (length <= mss) return length;
   if (length === unsent && (tcb.noDelay || tcb.finQueued)) return length;
   return length - (length % mss);
@@ -298,6 +299,7 @@ function sendNew(
   if (!noteSent(tcb, sequenceLength, now)) return false;
   if (idle) tcb.unackedSince = now;
   putText(tcb, seg, tcb.sndNxt, position, length, withFin);
+  markNewText(tcb, seg);
   settleAck(tcb);
   advanceSent(tcb, sequenceLength);
   if (withFin) tcb.finSent = true;
@@ -386,8 +388,10 @@ function header(tcb: Tcb, seg: TcpSegment, seq: number, flags: number): void {
   seg.payloadOffset = 0;
   seg.payloadLength = 0;
   seg.segmentSize = 0;
+  seg.ecn = 0;
   resetTcpOptions(seg);
   if (flags & ACK) tcb.lastAckSent = tcb.rcvNxt;
+  if (tcb.ecn !== 0) writeEcho(tcb, seg);
   // RFC 7323 3.2; a SYN has them among its other options.
   if (tcb.timestamps && !(flags & SYN)) writeTimestamps(tcb, seg);
 }

@@ -24,6 +24,7 @@ export function makeReset(seg: TcpSegment, reset: TcpSegment): void {
   }
   reset.window = 0;
   reset.urgent = 0;
+  reset.ecn = 0;
   reset.payloadLength = 0;
   resetTcpOptions(reset);
 }

@@ -13,6 +13,8 @@ export class TcpSettings {
   timestamps = true;
   /** Selective acknowledgments are offered and sent (RFC 2018, RFC 2883). */
   sack = true;
+  /** Explicit congestion notification is offered and answered (RFC 3168). */
+  ecn = true;
   /** How fast connections send: RFC 9438 (CUBIC), RFC 5681 (NewReno), or draft-ietf-ccwg-bbr. */
   congestionControl: CongestionControlName = "cubic";
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */

@@ -141,6 +141,9 @@ export class Tcb {
   sack: boolean;
   readonly sackReport = new SackReport();
 
+  /** RFC 3168: bits of `ecn.ts`. */
+  ecn = 0;
+
   // Timestamps: RFC 7323 3 to 5.
   /** Our SYN offers them; once the peer's is there: both sides send them in every segment. */
   timestamps: boolean;
