@@ -11,7 +11,7 @@ import { Routes } from "./iface/routes.ts";
 import { type Random, systemRandom } from "./random.ts";
 import { SocketContext } from "./socket/context.ts";
 import { SocketSet } from "./socket/socket-set.ts";
-import { TcpSettings } from "./socket/tcp/settings.ts";
+import { type TcpSettings, tcpSettings } from "./socket/tcp/settings.ts";
 import { Stats } from "./stats.ts";
 import { BufferPool, PAGE_SIZE } from "./storage/buffer-pool.ts";
 import { parseAddress, parseCidr } from "./wire/ip-address.ts";
@@ -96,7 +96,7 @@ export class Stack {
         `memory must be from ${SMALLEST_MEMORY} to ${LARGEST_MEMORY} bytes, not ${memory}`,
       );
     }
-    const settings = Object.assign(new TcpSettings(), options.tcp);
+    const settings = tcpSettings(options.tcp);
     const pool = new BufferPool(memory);
     this.maxSockets = maxSockets;
     this.context = new SocketContext(maxSockets, this.stats, random, pool, settings, this.routes);

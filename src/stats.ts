@@ -134,6 +134,9 @@ export class Stats {
   tcpKeepAlives = 0;
   tcpActiveOpens = 0;
   tcpPassiveOpens = 0;
+  /** A buffer that was made larger, as the path turned out to carry more. */
+  tcpReceiveBufferGrown = 0;
+  tcpSendBufferGrown = 0;
   /** TIME-WAIT cut short because every socket number was in use. */
   tcpTimeWaitRecycled = 0;
 }

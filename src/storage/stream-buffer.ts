@@ -9,8 +9,8 @@ import { copyBytes } from "./copy.ts";
  * segments that arrive out of order where they belong, and needs no copy when the gap closes.
  */
 export class StreamBuffer {
-  /** Most bytes that may be buffered. */
-  readonly limit: number;
+  /** Most bytes that may be buffered; see `grow`. */
+  limit: number;
   /** Bytes in order from position 0. */
   length = 0;
   /** One past the highest position ever stored and not dropped; larger than `length` while there is a gap. */
@@ -20,8 +20,8 @@ export class StreamBuffer {
   private readonly pool: BufferPool;
   /** Pages that this buffer leaves to others. */
   private readonly reserve: number;
-  private readonly slots: Int32Array;
-  private readonly size: number;
+  private slots: Int32Array;
+  private size: number;
 
   /**
    * @param limit most bytes buffered
@@ -31,10 +31,22 @@ export class StreamBuffer {
     this.pool = pool;
     this.reserve = reserve;
     this.limit = limit;
-    // One slot more than `limit` fills: the last byte never shares a slot with the first, wherever the head stands.
-    const slots = Math.ceil(limit / PAGE_SIZE) + 1;
-    this.slots = new Int32Array(slots).fill(NO_PAGE);
-    this.size = slots * PAGE_SIZE;
+    this.slots = slotsFor(limit);
+    this.size = this.slots.length * PAGE_SIZE;
+  }
+
+  /** Raises the limit. The table of slots is made anew, so it is to happen rarely; pages stay where they are. */
+  grow(limit: number): void {
+    if (limit <= this.limit) return;
+    const slots = slotsFor(limit);
+    const first = this.head >> PAGE_SHIFT;
+    for (let i = 0; i < this.slots.length; i++) {
+      slots[i] = this.slots[(first + i) % this.slots.length];
+    }
+    this.head &= PAGE_SIZE - 1;
+    this.slots = slots;
+    this.size = slots.length * PAGE_SIZE;
+    this.limit = limit;
   }
 
   /**
@@ -110,12 +122,12 @@ export class StreamBuffer {
   /** Forgets the first `count` bytes (at most `length`) and gives back the pages that they alone filled. */
   drop(count: number): void {
     if (count === 0) return;
-    this.length -= count;
-    this.extent -= count;
-    if (this.extent === 0) {
+    if (count === this.extent) {
       this.clear();
       return;
     }
+    this.length -= count;
+    this.extent -= count;
     const before = this.head >> PAGE_SHIFT;
     let index = this.head + count;
     const passed = (index >> PAGE_SHIFT) - before;
@@ -125,6 +137,11 @@ export class StreamBuffer {
       this.release(slot);
       if (++slot === this.slots.length) slot = 0;
     }
+  }
+
+  /** Pages that this buffer may still take. */
+  get pagesLeft(): number {
+    return Math.max(this.pool.freePages - this.reserve, 0);
   }
 
   /** Is there a page that this buffer may take? */
@@ -138,19 +155,24 @@ export class StreamBuffer {
       this.clear();
       return;
     }
-    // The pages from the first byte to the last one in order, around the ring, are kept.
-    const first = this.head >> PAGE_SHIFT;
-    const kept = ((this.head + this.length - 1) >> PAGE_SHIFT) - first + 1;
-    for (let i = kept; i < this.slots.length; i++) this.release((first + i) % this.slots.length);
+    // The pages from the first byte to the last one in order are kept.
+    this.releaseFrom(((this.head + this.length - 1) >> PAGE_SHIFT) - (this.head >> PAGE_SHIFT) + 1);
     this.extent = this.length;
   }
 
   /** Forgets everything and gives back every page. */
   clear(): void {
-    for (let slot = 0; slot < this.slots.length; slot++) this.release(slot);
+    this.releaseFrom(0);
     this.length = 0;
     this.extent = 0;
     this.head = 0;
+  }
+
+  /** Gives back the pages from the `kept`-th one on, around the ring; behind `extent` there are none. */
+  private releaseFrom(kept: number): void {
+    const first = this.head >> PAGE_SHIFT;
+    const used = ((this.head + this.extent - 1) >> PAGE_SHIFT) - first + 1;
+    for (let i = kept; i < used; i++) this.release((first + i) % this.slots.length);
   }
 
   private release(slot: number): void {
@@ -159,4 +181,9 @@ export class StreamBuffer {
     this.pool.give(page);
     this.slots[slot] = NO_PAGE;
   }
+}
+
+function slotsFor(limit: number): Int32Array {
+  // One slot more than `limit` fills: the last byte never shares a slot with the first, wherever the head stands.
+  return new Int32Array(Math.ceil(limit / PAGE_SIZE) + 1).fill(NO_PAGE);
 }

@@ -114,13 +114,41 @@ describe("StreamBuffer", () => {
     expect(pool.freePages).toBe(pool.pageCount);
   });
 
-  test("behaves like an array under random appends, reads and drops", () => {
+  test("grows with what it holds, ahead of a gap as well, wherever it lies in the ring", () => {
+    const pool = new BufferPool(16 * PAGE_SIZE);
+    const text = bytes(2 * PAGE_SIZE, 5);
+    for (const start of [0, 10, PAGE_SIZE, 2 * PAGE_SIZE + 5]) {
+      const buffer = new StreamBuffer(pool, 3 * PAGE_SIZE);
+      buffer.append(text, 0, 1);
+      for (let moved = 0; moved < start; moved += PAGE_SIZE) {
+        const count = Math.min(PAGE_SIZE, start - moved);
+        buffer.append(text, 0, count);
+        buffer.drop(count);
+      }
+      buffer.append(text, 1, 99);
+      buffer.store(buffer.length + 50, text, buffer.length + 50, PAGE_SIZE);
+      buffer.grow(6 * PAGE_SIZE + 1);
+      expect(buffer.limit).toBe(6 * PAGE_SIZE + 1);
+      buffer.grow(PAGE_SIZE);
+      expect(buffer.limit).toBe(6 * PAGE_SIZE + 1);
+      buffer.drop(1);
+      buffer.store(buffer.length, text, 100, 50);
+      buffer.advance(50 + PAGE_SIZE);
+      expect(contents(buffer)).toEqual(text.subarray(1, 150 + PAGE_SIZE));
+      expect(buffer.append(bytes(8 * PAGE_SIZE), 0, 8 * PAGE_SIZE)).toBe(5 * PAGE_SIZE + 1 - 149);
+      buffer.clear();
+      expect(pool.freePages).toBe(16);
+    }
+  });
+
+  test("behaves like an array under random appends, reads, drops and growth", () => {
     const random = seededRandom(1);
     const pool = new BufferPool(6 * PAGE_SIZE);
-    const buffer = new StreamBuffer(pool, 3 * PAGE_SIZE + 77);
+    const buffer = new StreamBuffer(pool, PAGE_SIZE + 77);
     let model = new Uint8Array(0);
     for (let step = 0; step < 3_000; step++) {
       const size = randomBelow(random, step % 3 === 0 ? 40_000 : 2_000);
+      if (step % 1_000 === 999) buffer.grow(buffer.limit + PAGE_SIZE);
       if (random.next() & 1) {
         const chunk = bytes(size, step);
         const taken = buffer.append(chunk, 0, size);

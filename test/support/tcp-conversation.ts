@@ -46,7 +46,7 @@ export interface ScenarioOptions extends HostOptions {
   readonly peerSack?: boolean;
   /** The peer takes part in ECN. */
   readonly peerEcn?: boolean;
-  /** The peer has timestamps, and its clock shows this when the scenario begins. */
+  /** The peer has timestamps, and its clock shows this when the host is made. */
   readonly peerClock?: number;
   /** Time between our first segment of the handshake and its answer. */
   readonly rttMs?: number;
@@ -353,7 +353,7 @@ export class Conversation {
   /** The peer's clock, and what it has heard of ours last. */
   private usualTimestamps(): readonly [number, number] | null {
     const { peerClock } = this.options;
-    return peerClock === undefined ? null : [peerClock + Math.floor(this.now), this.lastTsVal];
+    return peerClock === undefined ? null : [peerClock + Math.floor(this.host.age), this.lastTsVal];
   }
 
   /** The peer's SYN or SYN-ACK with its options. */

@@ -30,8 +30,15 @@ const START = 777_000;
 /** Polls without end are a hang. */
 const MOST_POLLS = 10_000;
 const TRACED = 40;
-/** What would be in every segment; tests of it turn it on. */
-const OFF = { timestamps: false, sack: false, ecn: false, congestionControl: "newreno" } as const;
+/** What would be in every segment, and buffers that would not stay as they are; tests of it turn it on. */
+const OFF = {
+  timestamps: false,
+  sack: false,
+  ecn: false,
+  congestionControl: "newreno",
+  receiveBuffer: 256 * 1024,
+  sendBuffer: 256 * 1024,
+} as const;
 
 /** One stack on a test device, in a time that the test moves. */
 export class TestHost {
@@ -63,6 +70,11 @@ export class TestHost {
   /** ms since the scenario began. */
   get now(): number {
     return this.clock - this.epoch;
+  }
+
+  /** ms since the host was made. */
+  get age(): number {
+    return this.clock - START;
   }
 
   /** From here on the time counts from 0. */

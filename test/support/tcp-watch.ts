@@ -89,7 +89,7 @@ export class Watch {
     // RFC 9293 3.8.6, SHLD-14; RFC 7323 2.4: with a scale it moves back by less than one unit.
     if (edge <= this.offered - 2 ** shift) this.host.fail(`offered up to ${edge} after ${this.offered}`);
     this.offered = Math.max(this.offered, edge);
-    const room = this.host.stack.sockets.context.tcp.receiveBuffer;
+    const room = this.host.stack.sockets.context.tcp.maxReceiveBuffer;
     // One for the SYN, one for a FIN.
     if (edge > 2 + this.read + room) {
       this.host.fail(`offered up to ${edge}, where ${this.read} bytes were read and ${room} fit`);

@@ -1,6 +1,6 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, ECE, SYN, type TcpSegment } from "../../wire/tcp.ts";
-import { WRITABLE } from "../events.ts";
+import { noteRoom } from "./buffer-tuning.ts";
 import { challengeAck } from "./challenge.ts";
 import { resetAckSample } from "./congestion/control.ts";
 import { finishSample } from "./delivery-rate.ts";
@@ -14,7 +14,7 @@ import { CLOSED, DUE_PROBE, flightSize, SYN_RECEIVED, type Tcb, TIME_WAIT } from
 import { schedule } from "./timers.ts";
 import { rttByTimestamp } from "./timestamps.ts";
 import { scheduleProbe } from "./tlp.ts";
-import { enterEstablished, onOurFinAcked, ready, signal } from "./transitions.ts";
+import { enterEstablished, onOurFinAcked, ready } from "./transitions.ts";
 
 /** The segment is dropped; nothing of it is processed further. */
 export const STOP = 0;
@@ -128,10 +128,7 @@ function advance(tcb: Tcb, ackNumber: number, acked: number, now: number): void 
   tcb.probeBackoff = 0;
   tcb.unackedSince = now;
   tcb.softError = null; // The path works again.
-  if (tcb.writeBlocked && text > 0 && tcb.sendBuffer.length <= tcb.sendBuffer.limit >> 1) {
-    tcb.writeBlocked = false;
-    signal(tcb, WRITABLE);
-  }
+  if (tcb.writeBlocked && text > 0) noteRoom(tcb, text);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { MAX_OPTIONS_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
+import { startRounds } from "./buffer-tuning.ts";
 import { adoptEcn, offerEcn } from "./ecn.ts";
 import type { Tcb } from "./tcb.ts";
 import { startTimestamps, writeTimestamps } from "./timestamps.ts";
@@ -21,7 +22,7 @@ export function headerBytes(family: 4 | 6): number {
 export function writeSynOptions(tcb: Tcb, seg: TcpSegment): void {
   seg.mss = tcb.rcvMss;
   // RFC 7323 1.3: in a SYN-ACK only where the SYN had it; an active open offers it, and keeps -1 until it is answered.
-  seg.windowScale = tcb.offersWindowScale ? windowShiftFor(tcb.receiveBuffer.limit) : -1;
+  seg.windowScale = tcb.offersWindowScale ? windowShiftFor(tcb.context.tcp.maxReceiveBuffer) : -1;
   seg.sackPermitted = tcb.sack;
   if (tcb.timestamps) writeTimestamps(tcb, seg);
   offerEcn(tcb, seg);
@@ -49,10 +50,11 @@ export function adoptSynOptions(tcb: Tcb, seg: TcpSegment, now: number): void {
   setSendMss(tcb, textWithin(tcb, Math.min(Math.max(peerMss, SMALLEST_MSS), tcb.rcvMss)));
   if (seg.windowScale >= 0 && tcb.offersWindowScale) {
     tcb.sndWindShift = seg.windowScale;
-    tcb.rcvWindShift = windowShiftFor(tcb.receiveBuffer.limit);
+    tcb.rcvWindShift = windowShiftFor(tcb.context.tcp.maxReceiveBuffer);
   } else {
     tcb.offersWindowScale = false;
     tcb.sndWindShift = 0;
     tcb.rcvWindShift = 0;
   }
+  startRounds(tcb, now);
 }

@@ -1,14 +1,27 @@
+import { StackError } from "../../errors.ts";
 import type { CongestionControlName } from "./congestion/control.ts";
+import { windowShiftFor } from "./window.ts";
 
 /**
  * What of TCP's behaviour a program may want otherwise. Times are in milliseconds, sizes in bytes. One record serves
  * all connections of a stack; tests make their own.
  */
 export class TcpSettings {
-  /** Receive buffer of a connection: the largest window offered. */
+  /**
+   * Receive buffer of a new connection: the largest window offered. It grows with what the path turns out to carry, up to
+   * `maxReceiveBuffer`. Whoever sets it and no maximum gets a buffer of this size and no other.
+   */
   receiveBuffer = 256 * 1024;
-  /** Send buffer of a connection: bytes accepted and not acknowledged yet. */
+  /**
+   * Most that a receive buffer grows to: at most 1 GiB, which is what a window can say (RFC 7323 2.3). A path of R bytes a
+   * second and T seconds there and back is filled by a window of R * T, and twice that while losses are repaired. No
+   * connection is offered more than half of the stack's `memory`.
+   */
+  maxReceiveBuffer = 32 * 1024 * 1024;
+  /** Send buffer of a new connection: bytes accepted and not acknowledged yet. It grows like the receive buffer. */
   sendBuffer = 256 * 1024;
+  /** Most that a send buffer grows to, which it does with the congestion window; at most 1 GiB. */
+  maxSendBuffer = 32 * 1024 * 1024;
   /** Timestamps are offered and answered (RFC 7323 3): 12 bytes of each segment, for PAWS and RTT of what was sent twice. */
   timestamps = true;
   /** Selective acknowledgments are offered and sent (RFC 2018, RFC 2883). */
@@ -42,4 +55,39 @@ export class TcpSettings {
   keepAliveIdleMs = 7_200_000;
   keepAliveIntervalMs = 75_000;
   keepAliveProbes = 9;
+}
+
+/** The largest window that the field can name: 65,535 units of 2^14 bytes, and a buffer of one unit more. */
+const LARGEST_BUFFER = 2 ** 30;
+
+/**
+ * The settings that `given` makes of the default ones.
+ *
+ * @throws StackError EINVAL
+ */
+export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
+  const settings = Object.assign(new TcpSettings(), given);
+  // A size that a program has chosen is what it gets.
+  if (given.receiveBuffer !== undefined)
+    settings.maxReceiveBuffer = given.maxReceiveBuffer ?? given.receiveBuffer;
+  if (given.sendBuffer !== undefined) settings.maxSendBuffer = given.maxSendBuffer ?? given.sendBuffer;
+  for (const name of ["receiveBuffer", "maxReceiveBuffer", "sendBuffer", "maxSendBuffer"] as const) {
+    requireBuffer(name, settings[name]);
+  }
+  settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
+  settings.sendBuffer = Math.min(settings.sendBuffer, settings.maxSendBuffer);
+  if (settings.receiveBuffer < settings.maxReceiveBuffer) {
+    // The scale is that of the largest window: of a few of its units nothing would be left for the first one.
+    const units = Math.min(4 << windowShiftFor(settings.maxReceiveBuffer), settings.maxReceiveBuffer);
+    settings.receiveBuffer = Math.max(settings.receiveBuffer, units);
+  }
+  return settings;
+}
+
+function requireBuffer(name: string, bytes: number): void {
+  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= LARGEST_BUFFER) return;
+  throw new StackError(
+    "EINVAL",
+    `${name} must be a whole number of bytes from 1 to ${LARGEST_BUFFER}, not ${bytes}`,
+  );
 }

@@ -137,6 +137,15 @@ export class Tcb {
   /** The program does not read any more (`close`): arriving text is answered by a reset. */
   receiveClosed = false;
 
+  // Growth of the receive buffer: what arrives in a round of the path.
+  /** The path's round-trip time in ms as a receiver sees it; negative before the first round. */
+  rcvRttMs = -1;
+  /** When the round began, and, as it did, RCV.NXT + RCV.WND, our timestamp, and what the program had taken in all. */
+  rcvRoundAt = 0;
+  rcvRoundEdge = 0;
+  rcvRoundTimestamp = 0;
+  rcvRoundTaken = 0;
+
   /** Our SYN permits SACK; once the peer's is there: both sides do (RFC 2018 2). */
   sack: boolean;
   readonly sackReport = new SackReport();

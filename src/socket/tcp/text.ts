@@ -3,6 +3,7 @@ import { NEVER } from "../../storage/deadline-heap.ts";
 import type { TcpSegment } from "../../wire/tcp.ts";
 import { FIN, URG } from "../../wire/tcp.ts";
 import { READABLE } from "../events.ts";
+import { noteText } from "./buffer-tuning.ts";
 import { DUPLICATE_THRESHOLD } from "./rack.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
 import { CLOSED, type Consumer, DUE_ACK, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
@@ -87,6 +88,7 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
   receiveBuffer.advance(advance - shown);
   tcb.rcvNxt = seqAdd(tcb.rcvNxt, advance);
   tcb.bytesReceived += advance;
+  noteText(tcb, seg, now);
   if (advance > shown) signal(tcb, READABLE);
   acknowledgeSoon(tcb, stored, now);
   if (tcb.finPending && tcb.finSeq === tcb.rcvNxt) receiveFin(tcb, tcb.finSeq, now);

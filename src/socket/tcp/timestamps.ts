@@ -59,7 +59,8 @@ export function rttByTimestamp(tcb: Tcb, seg: TcpSegment, now: number): number {
   return ms <= now - tcb.openedAt + 1 ? ms : -1;
 }
 
-function timestampAt(tcb: Tcb, now: number): number {
+/** What our timestamp clock shows. */
+export function timestampAt(tcb: Tcb, now: number): number {
   // The remainder keeps the ms exact; `| 0` of a number beyond 2^53 would not be.
   return ((Math.floor(now) % 0x100000000) + tcb.tsOffset) | 0;
 }

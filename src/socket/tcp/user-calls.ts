@@ -1,10 +1,12 @@
 import { StackError } from "../../errors.ts";
+import { growSendBuffer } from "./buffer-tuning.ts";
 import {
   CLOSE_WAIT,
   CLOSED,
   type Consumer,
   ESTABLISHED,
   FIN_WAIT_2,
+  flightSize,
   STATE_NAMES,
   SYN_SENT,
   type Tcb,
@@ -28,7 +30,10 @@ export const END_OF_STREAM = -1;
  */
 export function send(tcb: Tcb, source: Uint8Array, offset: number, length: number): number {
   if (tcb.finQueued || tcb.state === CLOSED) throw sendError(tcb);
-  const taken = tcb.sendBuffer.append(source, offset, length);
+  let taken = tcb.sendBuffer.append(source, offset, length);
+  if (taken < length && growSendBuffer(tcb, flightSize(tcb))) {
+    taken += tcb.sendBuffer.append(source, offset + taken, length - taken);
+  }
   if (taken < length) {
     tcb.writeBlocked = true;
     // Nothing of ours is under way whose ACK would make room: what is missing is pages of the pool.

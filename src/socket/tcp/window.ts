@@ -1,10 +1,11 @@
-import { PAGE_SHIFT } from "../../storage/buffer-pool.ts";
+import { PAGE_SIZE } from "../../storage/buffer-pool.ts";
 import { seqAdd, seqDiff, seqMax } from "./seq.ts";
 import { mayReceive, type Tcb } from "./tcb.ts";
 
 /** The receive window: RFC 9293 3.8.6, RFC 7323 2. */
 
-const LARGEST_FIELD = 0xffff;
+/** The most that a window field can say, in units of the scale. */
+export const LARGEST_FIELD = 0xffff;
 const LARGEST_SHIFT = 14;
 
 /** The smallest shift with which a window field can name `bytes` (RFC 7323 2.3). */
@@ -65,9 +66,18 @@ function offerable(tcb: Tcb): number {
   // Without a window scale the buffer may be larger than any window that can be offered.
   const room = tcb.receiveBuffer.limit - ((1 << tcb.rcvWindShift) - 1) - tcb.receiveBuffer.length;
   const free = Math.min(room, largestWindow(tcb));
-  // When the pool runs low nobody is offered more than a quarter of what is left.
-  const share = (tcb.context.pool.freePages << PAGE_SHIFT) >> 2;
+  const share = poolShare(tcb);
   if (share >= free) return Math.max(free, 0);
-  tcb.context.starved.push(tcb.index);
+  // Where the window is as large as that of a new connection, the next ACK is early enough to say that it may be larger.
+  if (share < tcb.context.tcp.receiveBuffer) tcb.context.starved.push(tcb.index);
   return share;
+}
+
+/**
+ * The part of the pool that one connection may be offered: a quarter of what is left, so that nobody has it all when it
+ * runs low; and half of a pool of which little is used, for a path that needs it.
+ */
+export function poolShare(tcb: Tcb): number {
+  const { freePages, pageCount } = tcb.context.pool;
+  return Math.max(freePages / 4, freePages - pageCount / 2) * PAGE_SIZE;
 }
