@@ -114,7 +114,7 @@ export class Network {
     return this.pool.size;
   }
 
-  /** Frames on their way: in queues, on lines, and being read. */
+  /** Frames on their way: in queues, on lines, being read, and one at most that each interface has ready to be written. */
   get framesInUse(): number {
     return this.pool.inUse;
   }
