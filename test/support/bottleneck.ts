@@ -393,7 +393,7 @@ export class Sender {
     tcb.lost += mss;
     this.losses++;
     this.ack.lost += mss;
-    this.lostSegments.push(sent.segment);
+    this.toSendAgain(sent.segment);
     loss.length = mss;
     loss.txPipe = sent.pipe;
     loss.priorDelivered = sent.delivered;
@@ -407,6 +407,14 @@ export class Sender {
     this.congestions++;
     control.onCongestion(tcb, false, now);
     if (!control.controlsRecovery) tcb.cwnd = tcb.ssthresh;
+  }
+
+  /** What is missing first goes out first. */
+  private toSendAgain(segment: number): void {
+    const { lostSegments } = this;
+    const isLast = lostSegments.length === 0 || segment > lostSegments[lostSegments.length - 1];
+    lostSegments.push(segment);
+    if (!isLast) lostSegments.sort((a, b) => a - b);
   }
 
   /** RFC 3168: once a window. */

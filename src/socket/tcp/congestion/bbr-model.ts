@@ -28,7 +28,8 @@ function updateRound(bbr: BbrState, tcb: Tcb, ack: AckSample): void {
 
 /** 4.1.2.3: the delivery rate that an ACK shows; none over less than a round trip. */
 export function takeDeliveryRate(bbr: BbrState, ack: AckSample): void {
-  const reliable = ack.rateMs > 0 && !(ack.rateMs < bbr.minRttMs * ROUNDING);
+  const leastMs = bbr.minRttMs < Number.POSITIVE_INFINITY ? bbr.minRttMs * ROUNDING : 0;
+  const reliable = ack.rateMs > 0 && ack.rateMs >= leastMs;
   bbr.deliveryRate = reliable && ack.rateBytes > 0 ? ack.rateBytes / ack.rateMs : 0;
 }
 
