@@ -5,6 +5,8 @@
  *   bun bench/path.ts [--quick] [--cc cubic,bbr] [--only sends,receives,both]
  *                     [--rates 10,100] [--rtts 10,50,200] [--losses 0,0.1,1,3,10] [--loss-both] [--queue BYTES]
  *                     [--seconds 10] [--seeds 5] [--first-seed 1] [--buffer BYTES] [--jobs 6] [--load 120] [--json FILE]
+ *                     [--detail]
+ *   bun bench/path.ts --merge FILE,FILE   the table of what several runs with --json have measured
  *   bun bench/path.ts --fairness [--cc cubic] [--seconds 60] [--seeds 1]
  *   bun bench/path.ts --transfer 1GiB [--losses 1] [--rates 1000] [--rtts 1] [--cc cubic] [--only sends,receives]
  *   bun bench/path.ts --verify
@@ -12,7 +14,7 @@
  * What the table says, and how to read it, is in README.md.
  */
 
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { TcpSettings } from "../src/socket/tcp/settings.ts";
 import { requirement } from "../test/support/system.ts";
@@ -41,6 +43,8 @@ const { values } = parseArgs({
     jobs: { type: "string", default: "6" },
     load: { type: "string", default: "120" },
     json: { type: "string" },
+    merge: { type: "string" },
+    detail: { type: "boolean", default: false },
     fairness: { type: "boolean", default: false },
     transfer: { type: "string" },
     verify: { type: "boolean", default: false },
@@ -95,8 +99,10 @@ async function runContest(): Promise<void> {
   const seeds = seedsFrom(number(values.seeds, values.quick ? 1 : 5, "seeds"));
   const everybody = contestants(congestionControls, words(values.only));
   const started = performance.now();
-  let told = 0;
-  const measured = await contest(
+  const elapsed = () => ((performance.now() - started) / 1000).toFixed(0);
+  const total = cells.length * everybody.length * seeds.length;
+  const measured: Measurement[] = [];
+  await contest(
     {
       cells,
       contestants: everybody,
@@ -108,19 +114,38 @@ async function runContest(): Promise<void> {
       jobs: number(values.jobs, 0, "jobs"),
       load: number(values.load, 0, "load"),
     },
-    (done, of) => {
-      if (done * 10 < (told + 1) * of && done < of) return;
-      told = Math.floor((done * 10) / of);
-      process.stderr.write(`${done} of ${of}, ${((performance.now() - started) / 1000).toFixed(0)} s\n`);
+    (measurement) => {
+      measured.push(measurement);
+      if (values.detail) console.log(detail(measurement));
+      if (measured.length % Math.ceil(total / 10) !== 0) return;
+      process.stderr.write(`${measured.length} of ${total}, ${elapsed()} s\n`);
+      // What is measured is kept, whatever comes.
+      writeJson({ seconds, seeds, measured });
     },
   );
-  const minutes = ((performance.now() - started) / 60_000).toFixed(1);
-  console.log(
-    `${describeMachine()}; medians of ${seeds.length} seeds, transfers of ${seconds} s; it took ${minutes} minutes\n`,
-  );
-  printContest(measured, cells, everybody);
-  printPrecision(measured);
   writeJson({ seconds, seeds, measured });
+  console.log(
+    `${describeMachine()}; medians of ${seeds.length} seeds, transfers of ${seconds} s; it took ${elapsed()} s\n`,
+  );
+  printContest(measured);
+  printPrecision(measured);
+}
+
+function merge(files: readonly string[]): void {
+  const measured = files.flatMap((file) => JSON.parse(readFileSync(file, "utf8")).measured as Measurement[]);
+  printContest(measured);
+  printPrecision(measured);
+}
+
+/** A transfer in a line. */
+function detail({ cell, contestant, seed, all, steady, flow, path }: Measurement): string {
+  const { rate, rtt, loss } = cell;
+  const { forth, back } = path;
+  return [
+    `${rate} Mbit/s, ${rtt} ms, ${loss} %, seed ${seed}: ${contestant.name} ${all.toFixed(2)}, steady ${steady.toFixed(2)};`,
+    `${forth.received} packets, ${forth.dropped} lost, ${forth.queueDropped} by the queue, ${back.received} back;`,
+    JSON.stringify(flow.sent.info),
+  ].join(" ");
 }
 
 /** Whether the line kept its time, so that the machine is not what was measured. */
@@ -169,7 +194,8 @@ if (reason !== null) {
 }
 if (!("congestionControl" in new TcpSettings()))
   console.log("This tree's TCP has no choice of congestion control: tapwire sends with what it has.\n");
-if (values.verify)
+if (values.merge !== undefined) merge(words(values.merge));
+else if (values.verify)
   await verify(numbers("rates", "10,100"), numbers("rtts", "10,50,200"), numbers("losses", "0,0.1,1,3,10"));
 else if (values.fairness) await runFairness();
 else if (values.transfer !== undefined) await runTransfer(values.transfer);

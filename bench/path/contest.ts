@@ -20,7 +20,7 @@ export interface Contestant extends Flow {
 /** One transfer of one contestant. */
 export interface Measurement {
   readonly cell: Cell;
-  readonly contestant: string;
+  readonly contestant: Contestant;
   readonly seed: number;
   /** Mbit/s of all, and after the first quarter. */
   readonly all: number;
@@ -78,13 +78,12 @@ function expected({ rate, rtt, loss }: Cell, cc: string): number {
  */
 export async function contest(
   options: ContestOptions,
-  onMeasured: (done: number, of: number) => void,
-): Promise<Measurement[]> {
+  onMeasured: (measurement: Measurement) => void,
+): Promise<void> {
   const { cells, seeds, jobs, load } = options;
   const tasks = seeds.flatMap((seed) =>
     cells.flatMap((cell) => options.contestants.map((contestant) => ({ seed, cell, contestant }))),
   );
-  const done: Measurement[] = [];
   const running = new Set<Promise<void>>();
   let busy = 0;
   for (const { seed, cell, contestant } of tasks) {
@@ -94,13 +93,11 @@ export async function contest(
     const task: Promise<void> = measure(options, cell, contestant, seed).then((measurement) => {
       running.delete(task);
       busy -= share;
-      if (measurement !== null) done.push(measurement);
-      onMeasured(done.length, tasks.length);
+      if (measurement !== null) onMeasured(measurement);
     });
     running.add(task);
   }
   await Promise.all(running);
-  return done;
 }
 
 async function measure(
@@ -117,7 +114,7 @@ async function measure(
       const timeoutMs = seconds * 1000 + START_MS;
       const [flow] = await runFlows(path, [contestant], { seconds, bytes: 0, buffer, timeoutMs });
       const [all, steady] = [goodput(flow.received), goodput(flow.received, seconds / 4)];
-      return { cell, contestant: contestant.name, seed, all, steady, flow, path: await path.close() };
+      return { cell, contestant, seed, all, steady, flow, path: await path.close() };
     } catch (error) {
       console.error(`${contestant.name}, ${JSON.stringify(cell)}, seed ${seed}: ${error}`);
       await path?.close().catch(() => {});

@@ -12,8 +12,19 @@ type Kind = "all" | "steady";
 
 function values(measured: readonly Measurement[], cell: Cell, name: string, kind: Kind): number[] {
   return measured
-    .filter((one) => one.contestant === name && sameCell(one.cell, cell))
+    .filter((one) => one.contestant.name === name && sameCell(one.cell, cell))
     .map((one) => one[kind]);
+}
+
+/** The paths that were taken, in order. */
+function cellsOf(measured: readonly Measurement[]): Cell[] {
+  const found = new Map(measured.map(({ cell }) => [`${cell.rate} ${cell.rtt} ${cell.loss}`, cell]));
+  return [...found.values()].sort((a, b) => a.rate - b.rate || a.rtt - b.rtt || a.loss - b.loss);
+}
+
+function contestantsOf(measured: readonly Measurement[]): Contestant[] {
+  const found = new Map(measured.map(({ contestant }) => [contestant.name, contestant]));
+  return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** The ratio of the medians; `null` where one is missing. */
@@ -45,11 +56,9 @@ function geometricMean(ratios: readonly number[]): number {
 }
 
 /** The ratios of all cells together, those of each, and the medians that they are of. */
-export function printContest(
-  measured: readonly Measurement[],
-  cells: readonly Cell[],
-  contestants: readonly Contestant[],
-): void {
+export function printContest(measured: readonly Measurement[]): void {
+  const cells = cellsOf(measured);
+  const contestants = contestantsOf(measured);
   const compared = contestants.filter(({ name, reference }) => name !== reference);
   if (compared.length > 0) {
     const summary = compared.map(({ name, reference }) => [
