@@ -10,6 +10,9 @@ import {
 } from "../../src/index.ts";
 import { type Random, randomBelow, seededRandom } from "../../src/random.ts";
 import type { TcpSettings } from "../../src/socket/tcp/settings.ts";
+import { Tcb } from "../../src/socket/tcp/tcb.ts";
+import { TransmissionPool } from "../../src/socket/tcp/transmissions.ts";
+import { checkScoreboard, spareRecords } from "./tcp-scoreboard.ts";
 
 /**
  * Two stacks, a bad link, programs that read and write as they please, all from one seed. What must come out whatever
@@ -214,11 +217,16 @@ export interface ModelOptions {
   readonly corrupt: number;
   /** Programs abort, or close while there is something to read, whenever they like: then streams may end early. */
   readonly rude?: boolean;
+  /** Settings of both stacks that differ from the usual ones. */
+  readonly tcp?: Partial<TcpSettings>;
+  /** Records of what was sent that the connections of a stack may have beside the two that each has. */
+  readonly spareRecords?: number;
 }
 
 const PORT = 80;
 const MOST_STEPS = 1_000_000;
 const MOST_MS = 3_600_000;
+const MAX_SOCKETS = 64;
 
 /** Runs one seed to its end; throws where something is lost, stuck or left behind. */
 export function runModel(seed: number, options: ModelOptions): void {
@@ -241,10 +249,14 @@ export function runModel(seed: number, options: ModelOptions): void {
       userTimeoutMs: options.rude ? 60_000 : NEVER,
       connectTimeoutMs: options.rude ? 60_000 : MOST_MS,
       synAckRetries: options.rude ? 5 : 1_000,
+      ...options.tcp,
     };
-    const stack = new Stack({ random, memory: options.memory, maxSockets: 64, tcp });
+    const stack = new Stack({ random, memory: options.memory, maxSockets: MAX_SOCKETS, tcp });
     const device = fault(end, { seed: random.next(), drop, duplicate, swap, corrupt });
     stack.addInterface({ device, addresses: [`10.0.0.${i + 1}/24`] });
+    const { context } = stack.sockets;
+    if (options.spareRecords !== undefined)
+      Object.assign(context, { transmissions: new TransmissionPool(MAX_SOCKETS, options.spareRecords) });
     // Sequence numbers that wrap soon, more often than not.
     const { isn } = stack.sockets.context;
     const next = isn.next.bind(isn);
@@ -264,6 +276,7 @@ export function runModel(seed: number, options: ModelOptions): void {
   for (let steps = 0; ; steps++) {
     if (steps === MOST_STEPS || clock.now > MOST_MS) throw new Error(`no end: ${describeAll()}`);
     settle(stacks, clock, describeAll);
+    checkAll(stacks, describeAll);
     acceptAll(listener, pairs);
     let acted = false;
     for (const program of programs) {
@@ -284,7 +297,9 @@ export function runModel(seed: number, options: ModelOptions): void {
   }
 
   for (const stack of stacks) {
-    const { pool, flows, deadlines } = stack.sockets.context;
+    const { pool, flows, deadlines, transmissions } = stack.sockets.context;
+    const records = options.spareRecords ?? pool.pageCount << 2;
+    if (spareRecords(transmissions) !== records) throw new Error(`records lost: ${describeAll()}`);
     if (pool.freePages !== pool.pageCount)
       throw new Error(`${pool.pageCount - pool.freePages} pages lost: ${describeAll()}`);
     if (deadlines.size !== 0) throw new Error(`a deadline is left: ${describeAll()}`);
@@ -327,6 +342,21 @@ function acceptAll(listener: TcpListener, pairs: [Program, Program][]): void {
     const { remotePort } = socket;
     const pair = pairs.find(([ours]) => ours.socket!.localPort === remotePort);
     pair![1].accepts(socket);
+  }
+}
+
+/** What must hold of every connection at every moment. */
+function checkAll(stacks: readonly Stack[], describeAll: () => string): void {
+  for (const stack of stacks) {
+    for (let i = 0; i < MAX_SOCKETS; i++) {
+      const socket = stack.sockets.get(i);
+      if (!(socket instanceof Tcb)) continue;
+      try {
+        checkScoreboard(socket);
+      } catch (error) {
+        throw new Error(`${(error as Error).message}\n${describeAll()}`);
+      }
+    }
   }
 }
 

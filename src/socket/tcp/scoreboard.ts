@@ -178,9 +178,12 @@ export function forgetSacked(tcb: Tcb): void {
 /** RFC 5681 3.1, RFC 6675 5.1: all that is in flight counts as lost. Returns how many bytes that are. */
 export function loseFlight(tcb: Tcb): number {
   const { sent } = tcb;
+  const { transmissions } = tcb.context;
   const { pipe } = sent;
-  // The youngest first: most are then the lowest of the lost so far.
-  while (sent.youngest !== NONE) sent.markLost(sent.youngest);
+  // In the order of sequence numbers, in which the list of the lost is.
+  for (let record = sent.head; record !== NONE; record = transmissions.next[record]) {
+    if (transmissions.fate[record] === IN_FLIGHT) sent.markLost(record);
+  }
   tcb.lost += pipe;
   return pipe;
 }
@@ -201,10 +204,12 @@ export function regainLost(tcb: Tcb): void {
   const { sent } = tcb;
   const { transmissions } = tcb.context;
   let record = sent.highestLost;
+  let higher = NONE;
   while (record !== NONE) {
     const lower = transmissions.earlier[record];
     tcb.lost -= transmissions.length(record);
-    sent.markUnderWayAgain(record);
+    sent.markUnderWayAgain(record, higher);
+    higher = record;
     record = lower;
   }
 }

@@ -10,6 +10,9 @@ export const LOST = 1;
 /** The peer has it (RFC 2018), and may still forget it. */
 export const SACKED = 2;
 
+/** Steps of a search that are not worth a hint. */
+const SHORT_WAY = 4;
+
 /** Records that each connection may have whatever others use: what is sent, and what is to be sent again. */
 const RESERVED = 2;
 
@@ -118,8 +121,9 @@ export class Transmissions {
   lowestLost = NONE;
   highestLost = NONE;
   count = 0;
-  /** Where `find` has ended last. */
+  /** Where `find` has ended after a long way, and where a lost record was put last. */
   private hint = NONE;
+  private lostHint = NONE;
   /** Bytes in flight (RFC 6675's pipe), found lost and not sent again, and SACKed. */
   pipe = 0;
   lostBytes = 0;
@@ -134,21 +138,22 @@ export class Transmissions {
   find(seq: number): number {
     const { pool } = this;
     let record = this.start(seq);
-    while (record !== NONE && seqDiff(seq, pool.seq[record]) < 0) record = pool.prev[record];
-    while (record !== NONE && seqDiff(seq, pool.end[record]) >= 0) record = pool.next[record];
-    this.hint = record;
+    let steps = 0;
+    for (; record !== NONE && seqDiff(seq, pool.seq[record]) < 0; steps++) record = pool.prev[record];
+    for (; record !== NONE && seqDiff(seq, pool.end[record]) >= 0; steps++) record = pool.next[record];
+    // What is near the head or the tail needs no hint: it stays where retransmissions arrive, while new text does too.
+    if (steps > SHORT_WAY) this.hint = record;
     return record;
   }
 
   /** Where the way to `seq` is short: peers tell of the highest text, of what lies behind the last they told of, or of the first. */
   private start(seq: number): number {
-    const { hint, tail, pool } = this;
-    if (hint === NONE || tail === NONE) return this.head;
-    const fromHint = Math.abs(seqDiff(seq, pool.seq[hint]));
-    const fromTail = seqDiff(pool.seq[tail], seq);
-    const fromHead = seqDiff(seq, pool.seq[this.head]);
-    if (fromHint <= fromTail && fromHint <= fromHead) return hint;
-    return fromTail < fromHead ? tail : this.head;
+    const { head, tail, hint, pool } = this;
+    if (head === NONE) return NONE;
+    const fromHead = Math.abs(seqDiff(seq, pool.seq[head]));
+    const fromTail = Math.abs(seqDiff(seq, pool.seq[tail]));
+    if (hint !== NONE && Math.abs(seqDiff(seq, pool.seq[hint])) < Math.min(fromHead, fromTail)) return hint;
+    return fromTail < fromHead ? tail : head;
   }
 
   /** Puts a new record for `length` bytes from `seq` on, which are in flight, behind all others; `NONE` if there is none. */
@@ -215,15 +220,24 @@ export class Transmissions {
     this.putLost(record);
   }
 
-  /** A lost record is in flight after all, sent when it was: mostly before all others. */
-  markUnderWayAgain(record: number): void {
+  /**
+   * A lost record is in flight after all, sent when it was.
+   *
+   * @param near a record in flight that was sent at about that time, or `NONE`: about the time of the oldest
+   */
+  markUnderWayAgain(record: number, near: number): void {
     const { pool } = this;
+    const at = pool.sentAt[record];
     this.leaveList(record);
     pool.fate[record] = IN_FLIGHT;
     this.pipe += pool.length(record);
-    let behind = this.oldest;
-    while (behind !== NONE && pool.sentAt[behind] < pool.sentAt[record]) behind = pool.later[behind];
-    const before = behind === NONE ? this.youngest : pool.earlier[behind];
+    let behind = near === NONE ? this.oldest : near;
+    while (behind !== NONE && pool.sentAt[behind] < at) behind = pool.later[behind];
+    let before = behind === NONE ? this.youngest : pool.earlier[behind];
+    while (before !== NONE && pool.sentAt[before] >= at) {
+      behind = before;
+      before = pool.earlier[before];
+    }
     pool.earlier[record] = before;
     pool.later[record] = behind;
     if (before === NONE) this.oldest = record;
@@ -299,6 +313,7 @@ export class Transmissions {
     const earlier = pool.earlier[record];
     const later = pool.later[record];
     const lost = pool.fate[record] === LOST;
+    if (record === this.lostHint) this.lostHint = earlier === NONE ? later : earlier;
     if (earlier !== NONE) pool.later[earlier] = later;
     else if (lost) this.lowestLost = later;
     else this.oldest = later;
@@ -329,19 +344,34 @@ export class Transmissions {
     this.youngest = record;
   }
 
-  /** By sequence, so that what the peer waits for is sent first. What is found lost is nearly always the highest, or lowest. */
+  /** By sequence, so that what the peer waits for is sent first. */
   private putLost(record: number): void {
     const { pool } = this;
+    const seq = pool.seq[record];
     this.lostBytes += pool.length(record);
-    let before = this.highestLost;
-    if (before !== NONE && seqDiff(pool.seq[record], pool.seq[this.lowestLost]) < 0) before = NONE;
-    while (before !== NONE && seqDiff(pool.seq[record], pool.seq[before]) < 0) before = pool.earlier[before];
-    const behind = before === NONE ? this.lowestLost : pool.later[before];
+    let before = this.startLost(seq);
+    while (before !== NONE && seqDiff(seq, pool.seq[before]) < 0) before = pool.earlier[before];
+    let behind = before === NONE ? this.lowestLost : pool.later[before];
+    while (behind !== NONE && seqDiff(seq, pool.seq[behind]) > 0) {
+      before = behind;
+      behind = pool.later[behind];
+    }
     pool.earlier[record] = before;
     pool.later[record] = behind;
     if (before === NONE) this.lowestLost = record;
     else pool.later[before] = record;
     if (behind === NONE) this.highestLost = record;
     else pool.earlier[behind] = record;
+    this.lostHint = record;
+  }
+
+  /** Where the way to `seq` is short among what is lost: what is found lost together lies side by side. */
+  private startLost(seq: number): number {
+    const { lowestLost, highestLost, lostHint, pool } = this;
+    if (lowestLost === NONE || seqDiff(seq, pool.seq[lowestLost]) < 0) return NONE;
+    const fromHighest = Math.abs(seqDiff(seq, pool.seq[highestLost]));
+    const fromHint = Math.abs(seqDiff(seq, pool.seq[lostHint]));
+    if (fromHint < fromHighest && fromHint < seqDiff(seq, pool.seq[lowestLost])) return lostHint;
+    return fromHighest < seqDiff(seq, pool.seq[lowestLost]) ? highestLost : lowestLost;
   }
 }

@@ -31,3 +31,23 @@ describe("programs that abort, or close without having read", () => {
   seeds("on a perfect link", 60, { ...rude, ...clean });
   seeds("on a bad one", 100, { ...rude, ...bad });
 });
+
+describe("what differs from the usual settings", () => {
+  const small = { most: 20_000, connections: 1, memory: 1 << 20, buffer: 60_000 };
+  const plain = { sack: false, timestamps: false };
+  seeds("without SACK and timestamps, NewReno", 40, {
+    ...small,
+    ...bad,
+    tcp: { ...plain, congestionControl: "newreno" },
+  });
+  seeds("with SACK, without timestamps", 40, { ...small, ...bad, tcp: { timestamps: false } });
+  seeds("without SACK, with timestamps", 40, { ...small, ...awful, most: 8_000, tcp: { sack: false } });
+  seeds("two records for each connection, and no more", 40, { ...small, ...bad, spareRecords: 0 });
+  seeds("three records, that several connections compete for", 30, {
+    ...small,
+    ...awful,
+    most: 5_000,
+    connections: 3,
+    spareRecords: 1,
+  });
+});
