@@ -111,6 +111,8 @@ export class Stats {
   tcpChallengeAcks = 0;
   tcpChallengeAcksRateLimited = 0;
   tcpOutOfOrder = 0;
+  /** A segment acknowledged at once that might have waited (RFC 9293 3.8.6.3). */
+  tcpQuickAcks = 0;
   /** Text dropped because the buffer pool, or the list of ranges out of order, was full. */
   tcpNoBuffer = 0;
   tcpRetransmissions = 0;

@@ -20,13 +20,13 @@ import {
 } from "./icmp-socket.ts";
 import { requirePort } from "./ports.ts";
 import { type Path, requireRoute } from "./routing.ts";
+import { acknowledgeNow } from "./tcp/delayed-ack.ts";
 import { segmentArrives } from "./tcp/input.ts";
 import { TcpListener } from "./tcp/listener.ts";
 import { openActive, openPassive } from "./tcp/open.ts";
 import { seqGt } from "./tcp/seq.ts";
 import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
-import { acknowledgeNow } from "./tcp/text.ts";
 import { runTimers } from "./tcp/timers.ts";
 import { isLater } from "./tcp/timestamps.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";

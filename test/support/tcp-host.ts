@@ -36,6 +36,7 @@ const OFF = {
   sack: false,
   ecn: false,
   congestionControl: "newreno",
+  quickAcks: 0,
   receiveBuffer: 256 * 1024,
   sendBuffer: 256 * 1024,
 } as const;

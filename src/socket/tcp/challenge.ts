@@ -1,5 +1,5 @@
+import { acknowledgeNow } from "./delayed-ack.ts";
 import type { Tcb } from "./tcb.ts";
-import { acknowledgeNow } from "./text.ts";
 
 /** RFC 5961 7: so many in a second; more than a peer that is in doubt needs, less than an attacker can use. */
 const PER_SECOND = 10;

@@ -2,6 +2,7 @@ import { ECN_CE } from "../../wire/ipv4.ts";
 import { ACK, FIN, PSH, RST, SYN, type TcpSegment, tcpSequenceLength } from "../../wire/tcp.ts";
 import { GO_ON, onHandshakeAcked, processAck, STOP_AND_RESET, setSendWindow } from "./ack.ts";
 import { challengeAck } from "./challenge.ts";
+import { acknowledgeNow, startQuickAcks } from "./delayed-ack.ts";
 import { noteMark } from "./ecn.ts";
 import { adoptSynOptions } from "./options.ts";
 import { seqAdd, seqDiff, seqGt, seqLeq, seqLt } from "./seq.ts";
@@ -16,7 +17,7 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
-import { acknowledgeNow, processTextAndFin, receiveText } from "./text.ts";
+import { processTextAndFin, receiveText } from "./text.ts";
 import { schedule } from "./timers.ts";
 import { isFromThePast, lacksTimestamps, noteTimestamp } from "./timestamps.ts";
 import { enterClosed, enterTimeWait, ready } from "./transitions.ts";
@@ -186,8 +187,12 @@ function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
     schedule(tcb);
   }
   // Text or a FIN again: our ACK was lost. Anything else might be a loop of ACKs, or somebody who guesses.
-  if (seg.payloadLength > 0 || seg.flags & FIN) acknowledgeNow(tcb);
-  else challengeAck(tcb, now);
+  if (seg.payloadLength > 0 || seg.flags & FIN) {
+    acknowledgeNow(tcb);
+    startQuickAcks(tcb);
+  } else {
+    challengeAck(tcb, now);
+  }
 }
 
 /** RFC 9293 3.10.7.4, second, with RFC 5961 3.2: only the exact sequence number resets. */

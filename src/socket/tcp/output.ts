@@ -1,6 +1,7 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, FIN, PSH, RST, resetTcpOptions, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { restartAfterIdle } from "./congestion.ts";
+import { noteAnswer } from "./delayed-ack.ts";
 import { noteAppLimited } from "./delivery-rate.ts";
 import { markNewText, saysSlower, writeEcho } from "./ecn.ts";
 import { sendsNewOnly } from "./frto.ts";
@@ -301,6 +302,7 @@ function sendNew(
   putText(tcb, seg, tcb.sndNxt, position, length, withFin);
   markNewText(tcb, seg);
   settleAck(tcb);
+  if (tcb.quickAcks > 0) noteAnswer(tcb, now);
   advanceSent(tcb, sequenceLength);
   if (withFin) tcb.finSent = true;
   tcb.loss.prrOut += sequenceLength;

@@ -43,6 +43,11 @@ export class TcpSettings {
   maxRtoMs = 60_000;
   /** How long an ACK may wait for company (RFC 9293 3.8.6.3: below 500 ms). */
   delayedAckMs = 40;
+  /**
+   * So many segments are acknowledged at once at the beginning of a connection and after a loss, as the peer's window is
+   * small then; 0 is none. A program that answers ends it.
+   */
+  quickAcks = 16;
   /** R2 for a SYN of ours: how long an active open is tried (RFC 9293 3.8.3: at least 3 minutes). */
   connectTimeoutMs = 180_000;
   /** R2 for a SYN-ACK: retransmissions before a half-open connection is given up. */

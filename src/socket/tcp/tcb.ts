@@ -172,6 +172,12 @@ export class Tcb {
   bytesSinceAck = 0;
   /** Longest text of one segment seen so far: what "full-sized" means for this peer (RFC 9293 3.8.6.3). */
   longestText = 0;
+  /** Segments that are still to be acknowledged at once, each. */
+  quickAcks: number;
+  /** The program answers what it gets. */
+  isInteractive = false;
+  /** When the last text in order came, in ms. */
+  lastTextAt = Number.NEGATIVE_INFINITY;
   /** Nagle's algorithm is off (RFC 9293 3.7.4). */
   noDelay = false;
 
@@ -270,6 +276,7 @@ export class Tcb {
     this.rto = settings.initialRtoMs;
     this.sent = new Transmissions(context.transmissions);
     this.control = createCongestionControl(settings.congestionControl);
+    this.quickAcks = settings.quickAcks;
     this.sack = settings.sack;
     this.timestamps = settings.timestamps;
   }

@@ -1,12 +1,12 @@
 import { StackError } from "../../errors.ts";
-import { NEVER } from "../../storage/deadline-heap.ts";
 import type { TcpSegment } from "../../wire/tcp.ts";
 import { FIN, URG } from "../../wire/tcp.ts";
 import { READABLE } from "../events.ts";
 import { noteText } from "./buffer-tuning.ts";
+import { acknowledgeNow, acknowledgeSoon, noteTextAfterSilence, startQuickAcks } from "./delayed-ack.ts";
 import { DUPLICATE_THRESHOLD } from "./rack.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
-import { CLOSED, type Consumer, DUE_ACK, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
+import { CLOSED, type Consumer, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";
 import { abandon, enterTimeWait, onPeerFin, ready, signal } from "./transitions.ts";
 
@@ -74,11 +74,14 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
     return;
   }
   let advance = stored;
+  noteTextAfterSilence(tcb, now);
+  tcb.lastTextAt = now;
   if (outOfOrder.count > 0) {
     advance = outOfOrder.takeFrom(stored);
     outOfOrder.shift(advance);
     // RFC 5681 4.2: text that fills a gap, wholly or in part, is acknowledged at once.
     acknowledgeNow(tcb);
+    startQuickAcks(tcb);
   }
   if (tcb.duplicateAcksDue > 0) {
     // RFC 9293 MUST-59: what was to say "there is a gap here" would now come behind the ACK that moves on from it.
@@ -124,23 +127,6 @@ export function callConsumer(consumer: Consumer, bytes: Uint8Array, offset: numb
   const count = consumer(bytes, offset, length);
   if (count >= 0 && count <= length) return count;
   throw new StackError("EINVAL", `the consumer took ${count} of ${length} bytes: return 0 to ${length}`);
-}
-
-/** RFC 9293 3.8.6.3: at least every second full-sized segment at once, all else within the delay. */
-function acknowledgeSoon(tcb: Tcb, length: number, now: number): void {
-  if (length > tcb.longestText) tcb.longestText = Math.min(length, tcb.rcvMss);
-  tcb.bytesSinceAck += length;
-  if (tcb.bytesSinceAck >= 2 * tcb.longestText) {
-    acknowledgeNow(tcb);
-  } else if (tcb.delayedAckAt === NEVER) {
-    tcb.delayedAckAt = now + tcb.context.tcp.delayedAckMs;
-    schedule(tcb);
-  }
-}
-
-export function acknowledgeNow(tcb: Tcb): void {
-  tcb.due |= DUE_ACK;
-  ready(tcb);
 }
 
 function receiveFin(tcb: Tcb, finSeq: number, now: number): void {

@@ -1,4 +1,5 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
+import { onDelayedAckTimeout } from "./delayed-ack.ts";
 import { startFrto } from "./frto.ts";
 import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
 import { detectLosses } from "./rack.ts";
@@ -8,7 +9,6 @@ import { forgetSacked, isReneging, loseFlight } from "./scoreboard.ts";
 import { seqLt } from "./seq.ts";
 import {
   CLOSED,
-  DUE_ACK,
   DUE_KEEP_ALIVE,
   DUE_PROBE,
   DUE_SYN,
@@ -56,11 +56,7 @@ export function runTimers(tcb: Tcb, now: number): void {
   }
   if (tcb.state !== CLOSED && tcb.persistAt <= now) onPersistTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.keepAliveAt <= now) onKeepAliveTimeout(tcb, now);
-  if (tcb.state !== CLOSED && tcb.delayedAckAt <= now) {
-    tcb.delayedAckAt = NEVER;
-    tcb.due |= DUE_ACK;
-    ready(tcb);
-  }
+  if (tcb.state !== CLOSED && tcb.delayedAckAt <= now) onDelayedAckTimeout(tcb);
   if (tcb.index !== -1) {
     const at = tcb.state === CLOSED ? NEVER : nextDeadline(tcb);
     tcb.context.deadlines.set(tcb.index, at);

@@ -1,5 +1,6 @@
 import { StackError } from "../../errors.ts";
 import { growSendBuffer } from "./buffer-tuning.ts";
+import { acknowledgeNow, startQuickAcks } from "./delayed-ack.ts";
 import {
   CLOSE_WAIT,
   CLOSED,
@@ -12,10 +13,10 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
-import { acknowledgeNow, callConsumer } from "./text.ts";
+import { callConsumer } from "./text.ts";
 import { expireIn, schedule } from "./timers.ts";
 import { abandon, enterAfterOurClose, enterClosed, ready } from "./transitions.ts";
-import { needsWindowUpdate } from "./window.ts";
+import { needsWindowUpdate, receiveWindow } from "./window.ts";
 
 /** The user calls of RFC 9293 3.10.2 to 3.10.5: SEND, RECEIVE, CLOSE and ABORT. OPEN is in open.ts. */
 
@@ -119,7 +120,10 @@ export function consume(tcb: Tcb, consumer: Consumer): number {
 /** The program has no more use for the first `count` bytes. */
 function taken(tcb: Tcb, count: number): void {
   tcb.receiveBuffer.drop(count);
-  if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
+  if (!needsWindowUpdate(tcb)) return;
+  // A window that was too small has held the peer up.
+  if (receiveWindow(tcb) < tcb.rcvMss) startQuickAcks(tcb);
+  acknowledgeNow(tcb);
 }
 
 function nothingToRead(tcb: Tcb): number {
