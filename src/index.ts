@@ -16,6 +16,7 @@ export {
 export type { HostListenOptions, Listener } from "./host/listener.ts";
 export type { WaitOptions } from "./host/pending.ts";
 export type { EchoError, EchoReply, EchoRequest, Pinger, PingerOptions, PingOptions } from "./host/ping.ts";
+export type { Runtime, Timer } from "./host/runtime.ts";
 export type { Datagram, HostUdpOptions, UdpDestination, UdpEndpoint } from "./host/udp.ts";
 export { type Random, seededRandom, systemRandom } from "./random.ts";
 export {
