@@ -109,7 +109,7 @@ export class Network {
     return this.timeline.nextAt;
   }
 
-  /** Bytes of memory that frames on their way have taken, at the most. */
+  /** Bytes of memory for frames on their way, and kept for the next ones. */
   get memoryUsed(): number {
     return this.pool.size;
   }

@@ -80,7 +80,8 @@ export class PacketQueue {
 class Shelf {
   readonly capacity: number;
   free: Packet | null = null;
-  private slab = new Uint8Array(0);
+  /** Where all packets come from that are made now. */
+  slab = new Uint8Array(0);
   private used = 0;
   private slots = 0;
 
@@ -90,7 +91,8 @@ class Shelf {
 
   make(origin: SimNode): Packet {
     if (this.used === this.slots) {
-      // Each slab is much larger than the one before, so that there are few: a checksum has to find what it knows of one.
+      // Much larger than the one before, which is given up bit by bit: who reads frames keeps notes of an array, and packets
+      // of two would have them made anew all the time.
       this.slots = this.slots === 0 ? FIRST_SLOTS : this.slots * GROWTH;
       this.slab = frameMemory(this.slots * this.capacity);
       this.used = 0;
@@ -118,7 +120,7 @@ export class PacketPool {
     this.limit = limit;
   }
 
-  /** Bytes of frames that have been in use at once. */
+  /** Bytes of the frames that are in use, or kept for the next ones. */
   get size(): number {
     return this.made;
   }
@@ -163,9 +165,13 @@ export class PacketPool {
 
   give(packet: Packet): void {
     const shelf = this.shelfFor(packet.capacity);
+    this.taken--;
+    if (packet.frame.bytes !== shelf.slab) {
+      this.made -= shelf.capacity;
+      return;
+    }
     packet.next = shelf.free;
     shelf.free = packet;
-    this.taken--;
   }
 
   private shelfFor(size: number): Shelf {
