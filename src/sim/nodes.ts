@@ -30,9 +30,12 @@ type WithInterfaces =
   | (SimInterfaceOptions & { readonly interfaces?: undefined })
   | { readonly interfaces: readonly SimInterfaceOptions[]; readonly addresses?: undefined };
 
-/** What `Network.host` takes. */
+/**
+ * What `Network.host` takes. Unless told, it has 16 MiB of memory for connections and 4,096 sockets: less than usual, for it
+ * takes milliseconds to make more.
+ */
 export type SimHostOptions = Named & Omit<HostSettings, "random" | "runtime"> & WithInterfaces;
-/** What `Network.stack` takes. */
+/** What `Network.stack` takes; the same goes for its memory. */
 export type SimStackOptions = Named & Omit<StackOptions, "random"> & WithInterfaces;
 /** What `Network.router` takes. */
 export type SimRouterOptions = Named & WithInterfaces;
@@ -103,13 +106,13 @@ export class Nodes {
   host(options: SimHostOptions): Host {
     const { node, stations, devices, specs } = this.stationsOf(options);
     const interfaces = specs.map((spec, i) => ({ ...spec, device: devices[i] }));
-    const settings = { ...options, runtime: this.runtime, random: this.random() };
+    const settings = { ...SMALLER, ...options, runtime: this.runtime, random: this.random() };
     return this.remember(new Host(settings, interfaces), node, stations);
   }
 
   stack(options: SimStackOptions): SimStack {
     const { node, stations, devices, specs } = this.stationsOf(options);
-    const stack = new Stack({ ...options, random: this.random() });
+    const stack = new Stack({ ...SMALLER, ...options, random: this.random() });
     const interfaces = specs.map((spec, i) => stack.addInterface({ ...spec, device: devices[i] }));
     const pump = this.pumpFor(stack, interfaces);
     return this.remember(new SimStack(stack, interfaces, pump), node, stations);
@@ -252,6 +255,7 @@ export class Nodes {
   }
 }
 
+const SMALLER = { memory: 16 * 1024 * 1024, maxSockets: 4_096 };
 const DEFAULT_MTU = 1_500;
 /** A router has no connections. */
 const ROUTER_MEMORY = 64 * 1024;

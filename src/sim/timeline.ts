@@ -4,7 +4,7 @@ import { NEVER } from "../storage/deadline-heap.ts";
 /** The time that may pass before the sum of fractions of a ms gets coarser than a nanosecond: 100 days. */
 const LATEST_MS = 100 * 86_400_000;
 /** So much may happen at one time before it is taken for a circle. */
-const MOST_AT_ONCE = 5_000_000;
+const MOST_AT_ONCE = 1_000_000;
 
 /** Something that happens at a time: made once, set as often as need be. */
 export class Occurrence {
