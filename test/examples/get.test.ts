@@ -25,7 +25,7 @@ describe("examples/get.ts", () => {
     expect(stdout.length).toBeGreaterThan(0);
     const lines = stderr.trim().split("\n");
     expect(lines[0]).toMatch(
-      /0\.000000 Out IP 192\.168\.69\.1\.[0-9]+ > 192\.168\.69\.100\.80: Flags \[S\], seq/,
+      /0\.000000 Out IP 192\.168\.69\.1\.[0-9]+ > 192\.168\.69\.100\.80: Flags \[SEW\], seq/,
     );
     expect(lines[1]).toMatch(/In {2}IP 192\.168\.69\.100\.80 > 192\.168\.69\.1\.[0-9]+: Flags \[S\.\], seq/);
     expect(stderr).toMatch(/Flags \[FP?\.\]/);

@@ -28,7 +28,7 @@ function run(count: number): void {
   for (let i = 0; i < count; i++) {
     now += 0.37;
     control.onSend(tcb, 2_000, false, now);
-    tcb.pipe = Math.min(tcb.cwnd, 600_000);
+    tcb.sent.pipe = Math.min(tcb.cwnd, 600_000);
     tcb.sndNxt = seqAdd(tcb.sndUna, tcb.pipe);
     tcb.sndUna = seqAdd(tcb.sndUna, 2_000);
     tcb.delivered += 2_000;

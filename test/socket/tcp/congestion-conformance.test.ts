@@ -112,7 +112,7 @@ for (const name of CONGESTION_CONTROLS) {
       const ack = new AckSample();
       for (let i = 0; i < 2_000; i++) {
         const now = link.now + i * RTT;
-        tcb.pipe = tcb.mss;
+        tcb.sent.pipe = tcb.mss;
         tcb.appLimitedUntil = tcb.delivered + tcb.mss;
         tcb.sndNxt = seqAdd(tcb.sndUna, tcb.mss);
         control.onSend(tcb, tcb.mss, true, now);
@@ -120,7 +120,7 @@ for (const name of CONGESTION_CONTROLS) {
         const priorDelivered = tcb.delivered;
         tcb.delivered += tcb.mss;
         tcb.sndUna = tcb.sndNxt;
-        tcb.pipe = 0;
+        tcb.sent.pipe = 0;
         const bytes = { acked: tcb.mss, delivered: tcb.mss, rateBytes: tcb.mss, txPipe: tcb.mss };
         Object.assign(ack, bytes, {
           rttMs: RTT,
@@ -243,7 +243,7 @@ function fuzz(name: CongestionControlName, seed: number): void {
   expectSane(tcb, control, 1);
   for (let i = 0; i < 3_000; i++) {
     now += times[randomBelow(random, times.length)];
-    tcb.pipe = Math.min(value(), 2 ** 31);
+    tcb.sent.pipe = Math.min(value(), 2 ** 31);
     tcb.sndNxt = seqAdd(tcb.sndUna, Math.floor(Math.min(value(), 2 ** 30)));
     if (flag()) tcb.srtt = value();
     if (randomBelow(random, 10) === 0) tcb.appLimitedUntil = value();
