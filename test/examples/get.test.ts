@@ -27,7 +27,7 @@ describe("examples/get.ts", () => {
     expect(lines[0]).toMatch(
       /0\.000000 Out IP 192\.168\.69\.1\.[0-9]+ > 192\.168\.69\.100\.80: Flags \[SEW\], seq/,
     );
-    expect(lines[1]).toMatch(/In {2}IP 192\.168\.69\.100\.80 > 192\.168\.69\.1\.[0-9]+: Flags \[S\.\], seq/);
+    expect(lines[1]).toMatch(/In {2}IP 192\.168\.69\.100\.80 > 192\.168\.69\.1\.[0-9]+: Flags \[S\.E\], seq/);
     expect(stderr).toMatch(/Flags \[FP?\.\]/);
     expect(stderr).not.toContain("Flags [R");
   });

@@ -70,7 +70,10 @@ function offerable(tcb: Tcb): number {
   if (share >= free) return Math.max(free, 0);
   // Where the window is as large as that of a new connection, the next ACK is early enough to say that it may be larger.
   if (share < tcb.context.tcp.receiveBuffer) tcb.context.starved.push(tcb.index);
-  return share;
+  // But as long as there is a page, a window that is worth opening: two ends whose text waits for each other's windows, in the
+  // rest of their pools, would wait for ever. What comes and finds the page taken is sent again.
+  const least = tcb.context.pool.freePages > 0 ? Math.min(free, smallestStep(tcb)) : 0;
+  return Math.max(share, least);
 }
 
 /**
