@@ -62,9 +62,8 @@ export class Line implements CodelVerdicts {
   /** What is being sent, and when its last bit leaves, in ms. */
   private sending: Packet | null = null;
   private sentAt = 0;
-  /** On the way, in the order of arrival, and when the last of them arrives. */
+  /** On the way. None arrives before the one in front of it, whatever its own time is. */
   private readonly flight = new PacketQueue();
-  private lastArrivalAt = 0;
   /** Those that others overtake. */
   private readonly late = new PacketQueue();
   private isUp = true;
@@ -240,9 +239,8 @@ export class Line implements CodelVerdicts {
       corruptFrame(packet.frame, this.medium, random);
     }
     const jitter = settings.jitterMs > 0 ? (random.next() / 0x1_0000_0000) * settings.jitterMs : 0;
-    const at = Math.max(this.lastArrivalAt, now + settings.delayMs + jitter);
-    this.lastArrivalAt = at;
-    packet.arrivesAt = at;
+    packet.arrivesAt = now + settings.delayMs + jitter;
+    const copy = happens(random, settings.duplicate) ? copyOf(packet, this.pool) : null;
     if (happens(random, settings.reorder)) {
       stats.reordered++;
       packet.arrivesAt += settings.reorderMs;
@@ -250,14 +248,8 @@ export class Line implements CodelVerdicts {
     } else {
       this.flight.push(packet);
     }
-    if (happens(random, settings.duplicate)) this.repeat(packet);
-  }
-
-  private repeat(packet: Packet): void {
-    const copy = copyOf(packet, this.pool);
     if (copy === null) return;
-    this.stats.duplicated++;
-    copy.arrivesAt = this.lastArrivalAt;
+    stats.duplicated++;
     this.flight.push(copy);
   }
 
@@ -273,10 +265,11 @@ export class Line implements CodelVerdicts {
 }
 
 /** A packet of its own with the same frame, or `null` where there is no memory. */
-export function copyOf({ frame, start, origin }: Packet, pool: PacketPool): Packet | null {
+export function copyOf({ frame, start, origin, arrivesAt }: Packet, pool: PacketPool): Packet | null {
   const copy = pool.take(frame.length, frame.offset - start, origin);
   if (copy === null) return null;
   copyBytes(frame.bytes, frame.offset, copy.frame.bytes, copy.frame.offset, frame.length);
   copy.frame.checksumOffloaded = frame.checksumOffloaded;
+  copy.arrivesAt = arrivesAt;
   return copy;
 }

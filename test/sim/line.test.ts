@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { type IpAddress, StackError } from "../../src/index.ts";
+import { Codel } from "../../src/sim/codel.ts";
+import { SimNode } from "../../src/sim/node.ts";
+import { PacketPool, PacketQueue } from "../../src/sim/packet-pool.ts";
 import { checksum } from "../../src/wire/checksum.ts";
 import { parseAddress } from "../../src/wire/ip-address.ts";
 import { checkIpv4, writeIpv4 } from "../../src/wire/ipv4.ts";
@@ -299,6 +302,36 @@ describe("CoDel (RFC 8289)", () => {
     expect(rig.line.stats.codelDropped).toBe(0);
     rig.runTo(106.5);
     expect(rig.line.stats.codelDropped).toBe(1);
+  });
+
+  test("4.4: one packet that waits is no queue, however slow the line is", () => {
+    const rig = new LineRig({ rateMbit: 0.1, delayMs: 0, codel: true });
+    rig.send(1_250);
+    const delays = offer(rig, 100, 5_000);
+    expect(Math.min(...delays.slice(2))).toBeGreaterThan(90);
+    expect(rig.line.stats.codelDropped).toBe(0);
+  });
+
+  test("5.4: a packet that has not waited too long stops the dropping, though the next drop was due", () => {
+    const pool = new PacketPool(1 << 20);
+    const queue = new PacketQueue();
+    const codel = new Codel();
+    const settings = { targetMs: 5, intervalMs: 100, ecn: false };
+    let dropped = 0;
+    const verdicts = { mark: () => false, drop: () => void dropped++ };
+    const waitsSince = (queuedAt: number) => {
+      const packet = pool.take(1_000, 0, new SimNode("test"));
+      if (packet !== null) queue.push(Object.assign(packet, { queuedAt }));
+    };
+    const leaves = (now: number) => codel.next(queue, now, settings, 500, verdicts)?.queuedAt;
+    for (let i = 0; i < 10; i++) waitsSince(0);
+    expect([leaves(10), leaves(109), dropped]).toEqual([0, 0, 0]);
+    expect([leaves(110), dropped]).toEqual([0, 1]);
+    expect([leaves(209), dropped]).toEqual([0, 1]);
+    // The next drop is due at 210.
+    while (queue.shift() !== null);
+    for (let i = 0; i < 3; i++) waitsSince(298);
+    expect([leaves(300), leaves(301), dropped]).toEqual([298, 298, 1]);
   });
 
   test("5.2: then it drops at intervals of 100 ms over the square root of the drops", () => {

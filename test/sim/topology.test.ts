@@ -319,6 +319,17 @@ describe("partition", () => {
     }
   });
 
+  test("what a router has passed on counts as its sender's", async () => {
+    const { net, a, b, right } = routed();
+    await net.run(async () => {
+      // The router has the request after 5 ms, and the host behind it has it 20 ms later.
+      net.after(10, () => net.partition([a], [b]));
+      expect(await failure(a.ping("10.0.2.1", { timeout: 500 }))).toBe("ETIMEDOUT");
+    });
+    expect([right.there.stats.delivered, right.back.stats.delivered]).toEqual([1, 0]);
+    expect(b.stats.icmpEchoRequests).toBe(0);
+  });
+
   test("at given times, a connection lives through it", async () => {
     const net = new Network();
     const [a, b] = [net.host("10.0.0.1/24"), net.host("10.0.0.2/24")];
