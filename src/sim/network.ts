@@ -182,6 +182,8 @@ export class Network {
       );
     }
     const [left, right] = this.nodes.portsBetween(a, b);
+    if (left === right)
+      throw new StackError("EINVAL", "a link has two ends: give it two nodes, or two interfaces");
     const line = (from: Port, to: Port, its: LineOptions) =>
       new Line(from, to, its, mtu, this.medium, this.timeline, this.pool, seededRandom(this.seeds.next()));
     const link = new Link(line(left, right, options), line(right, left, { ...options, ...back }), mtu);

@@ -38,6 +38,7 @@ export class Station implements Device, Port {
   private readable: (() => void) | null = null;
   private onDeviceEvent: ((event: DeviceEvent) => void) | null = null;
   private starved = true;
+  private isUp = true;
   private closed = false;
 
   constructor(node: SimNode, addresses: readonly Cidr[], capabilities: Capabilities, pool: PacketPool) {
@@ -87,6 +88,8 @@ export class Station implements Device, Port {
       this.current = { ...this.current, mtu };
       this.onDeviceEvent?.({ type: "mtu", mtu });
     }
+    if (up === this.isUp) return;
+    this.isUp = up;
     this.onDeviceEvent?.({ type: up ? "up" : "down" });
   }
 
