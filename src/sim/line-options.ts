@@ -39,6 +39,8 @@ export interface CodelOptions {
 /**
  * Loss in bursts (Gilbert 1960, Elliott 1963): the line is good or bad, and changes from frame to frame. On average
  * `p / (p + r)` of the frames find it bad, in bursts of `1 / r`.
+ *
+ * Time changes nothing, as in netem: a sender that is down to a frame in a minute may find the line bad for minutes.
  */
 export interface GilbertElliott {
   /** The probability that a good line turns bad. */
