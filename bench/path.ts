@@ -187,7 +187,7 @@ async function runTransfer(size: string): Promise<void> {
   if (!right) process.exitCode = 1;
 }
 
-const reason = requirement(["tun", "ping", "sysctl", "chrt", "nice"]);
+const reason = requirement(["tun", "ping", "sysctl", "chrt"]);
 if (reason !== null) {
   console.log(`bench/path.ts ${reason}`);
   process.exit(1);

@@ -62,7 +62,11 @@ async function readAll(
 }
 
 async function sendAll(connection: Connection, source: Source): Promise<void> {
-  for (let chunk = source.next(); chunk !== null; chunk = source.next()) await connection.write(chunk);
+  for (let chunk = source.next(); chunk !== null; chunk = source.next()) {
+    await connection.write(chunk);
+    // As long as there is room, a write is done at once; but the first bytes are to leave before all room is filled.
+    await new Promise(setImmediate);
+  }
   await connection.shutdown();
 }
 

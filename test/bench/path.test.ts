@@ -7,7 +7,7 @@ import { interval } from "../../bench/path/table.ts";
 import { pings, sendDatagrams } from "../../bench/path/verify.ts";
 import { systemTest } from "../support/system.ts";
 
-const NEEDS = ["tun", "ping", "sysctl", "chrt", "nice"];
+const NEEDS = ["tun", "ping", "sysctl", "chrt"];
 const TIMEOUT_MS = 30_000;
 
 async function onPath<T>(
