@@ -16,7 +16,6 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { TcpSettings } from "../src/socket/tcp/settings.ts";
 import { requirement } from "../test/support/system.ts";
 import { type Cell, contest, contestants, type Measurement } from "./path/contest.ts";
 import { fairness, printShares } from "./path/fairness.ts";
@@ -39,7 +38,7 @@ const { values } = parseArgs({
     seconds: { type: "string" },
     seeds: { type: "string" },
     "first-seed": { type: "string", default: "1" },
-    buffer: { type: "string", default: `${16 * 1024 * 1024}` },
+    buffer: { type: "string", default: "0" },
     jobs: { type: "string", default: "6" },
     load: { type: "string", default: "120" },
     json: { type: "string" },
@@ -192,8 +191,6 @@ if (reason !== null) {
   console.log(`bench/path.ts ${reason}`);
   process.exit(1);
 }
-if (!("congestionControl" in new TcpSettings()))
-  console.log("This tree's TCP has no choice of congestion control: tapwire sends with what it has.\n");
 if (values.merge !== undefined) merge(words(values.merge));
 else if (values.verify)
   await verify(numbers("rates", "10,100"), numbers("rtts", "10,50,200"), numbers("losses", "0,0.1,1,3,10"));
