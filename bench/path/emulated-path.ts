@@ -155,9 +155,9 @@ export class EmulatedPath {
   }
 }
 
-/** Waits until an end has said that it listens. */
-export function untilListening(end: End): Promise<unknown> {
-  return end.running.waitFor("listening", START_TIMEOUT_MS);
+/** Waits until an end has said a word. */
+export function untilSaid(end: End, word: string): Promise<unknown> {
+  return end.running.waitFor(word, START_TIMEOUT_MS);
 }
 
 /** The report of an end, which is a line of JSON; it may go on. */

@@ -1,6 +1,6 @@
 /** Connections over one emulated path, and what they have moved. */
 
-import { type EmulatedPath, type End, reportOf, untilListening } from "./emulated-path.ts";
+import { type EmulatedPath, type End, reportOf, untilSaid } from "./emulated-path.ts";
 import { BUCKET_MS, type Received } from "./meter.ts";
 
 export type Stack = "kernel" | "tapwire";
@@ -53,11 +53,14 @@ export async function runFlows(
   const receivers = flows.map(({ receiver }, i) =>
     start(receiver, "b", "receive", "--port", `${FIRST_PORT + i}`, "--seconds", `${seconds}`),
   );
-  await Promise.all(receivers.map(untilListening));
+  await Promise.all(receivers.map((end) => untilSaid(end, "listening")));
   const senders = flows.map(({ sender, cc }, i) => {
     const to = ["--to", receivers[i].address, "--port", `${FIRST_PORT + i}`];
     return start(sender, "a", "send", ...to, "--cc", cc, "--bytes", `${bytes}`);
   });
+  // All begin together, however long each has warmed up.
+  await Promise.all(senders.map((end) => untilSaid(end, "ready")));
+  await Promise.all(senders.map(({ running }) => running.write("\n")));
   // A sender that fails is not waited for.
   const failed = senders.map(async ({ running }) => {
     const { exitCode, stderr } = await running.end(timeoutMs + END_MS);

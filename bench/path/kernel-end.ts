@@ -4,10 +4,12 @@
  *   bun bench/path/kernel-end.ts receive --port N [--seconds S]
  *   bun bench/path/kernel-end.ts send --to ADDRESS --port N --cc NAME [--bytes N]
  *
+ * A sender says "ready", and begins when it is told to by a byte on its standard input.
  * A receiver without seconds reads, and hashes, to the end of the stream. A sender without bytes sends until its standard
  * input ends, and a receiver that has reported goes on until then, too.
  */
 
+import { readSync } from "node:fs";
 import { endOptions } from "./end-options.ts";
 import { KernelSocket, POLLIN, POLLOUT } from "./kernel-socket.ts";
 import { Meter, Source } from "./meter.ts";
@@ -37,6 +39,8 @@ function receive(): void {
 }
 
 function send(): void {
+  console.log("ready");
+  readSync(0, new Uint8Array(1));
   const socket = KernelSocket.connect(to, port, cc);
   const source = new Source(bytes);
   let goesOn = true;

@@ -88,6 +88,8 @@ async function receive(host: Host): Promise<void> {
 }
 
 async function send(host: Host): Promise<void> {
+  console.log("ready");
+  await new Promise((resolve) => process.stdin.once("data", resolve));
   const connection = await host.connect({ address: to, port });
   const source = new Source(bytes);
   const report = () => {
