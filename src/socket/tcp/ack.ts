@@ -6,6 +6,7 @@ import { resetAckSample } from "./congestion/control.ts";
 import { finishSample } from "./delivery-rate.ts";
 import { keepEchoMark, obeyEcho } from "./ecn.ts";
 import { OPEN } from "./loss-recovery.ts";
+import { noteMinRtt } from "./rack.ts";
 import { onAckNews } from "./recovery.ts";
 import { onRttSample } from "./rto.ts";
 import { acknowledge, loseFlight, takeSackBlocks } from "./scoreboard.ts";
@@ -51,7 +52,7 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
   if (tcb.state === TIME_WAIT) return GO_ON;
   const acked = seqDiff(seg.ack, tcb.sndUna);
   if (acked >= 0) {
-    if (acked > 0 || flightSize(tcb) > 0) takeNews(tcb, seg, acked, isBare, now);
+    if (acked > 0 || mayTell(tcb, seg)) takeNews(tcb, seg, acked, isBare, now);
     if (seg.flags & ECE) obeyEcho(tcb, seg, now);
     updateSendWindow(tcb, seg, now);
   }
@@ -74,6 +75,7 @@ export function onHandshakeAcked(tcb: Tcb, seg: TcpSegment, now: number): void {
 }
 
 function measureHandshake(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (tcb.rttTiming) noteMinRtt(tcb, now - tcb.rttStart, now);
   const ms = tcb.rttTiming ? now - tcb.rttStart : rttByTimestamp(tcb, seg, now);
   tcb.rttTiming = false;
   if (ms >= 0) onRttSample(tcb, ms);
@@ -91,7 +93,12 @@ function scaledWindow(tcb: Tcb, seg: TcpSegment): number {
   return seg.flags & SYN ? seg.window : seg.window << tcb.sndWindShift;
 }
 
-/** SND.UNA =< SEG.ACK =< SND.NXT, and something is outstanding: what the ACK tells of it. */
+/** May an ACK tell something that acknowledges nothing? What arrived twice is told of when all else has been said, too. */
+function mayTell(tcb: Tcb, seg: TcpSegment): boolean {
+  return flightSize(tcb) > 0 || seg.sackCount > 0 || tcb.loss.probing;
+}
+
+/** SND.UNA =< SEG.ACK =< SND.NXT: what the ACK tells of what was sent. */
 function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean, now: number): void {
   const { sent } = tcb;
   const { ack } = tcb.context;
@@ -151,7 +158,9 @@ function measureRtt(tcb: Tcb, seg: TcpSegment, acked: number, now: number): void
 
 /** RFC 5681 2, DUPLICATE ACKNOWLEDGMENT; the caller knows that it is bare (b, c) and equals SND.UNA (d). */
 function isDuplicate(tcb: Tcb, seg: TcpSegment): boolean {
-  return flightSize(tcb) > 0 && !tcb.probing && scaledWindow(tcb, seg) === tcb.sndWnd;
+  // The answer to a tail probe may be a duplicate after all has been acknowledged (RFC 8985 7.4.2).
+  if (flightSize(tcb) === 0 && !tcb.loss.probing) return false;
+  return !tcb.probing && scaledWindow(tcb, seg) === tcb.sndWnd;
 }
 
 /** RFC 9293 3.10.7.4, fifth: an old segment does not change the window. */

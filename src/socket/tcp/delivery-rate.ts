@@ -25,13 +25,12 @@ export function noteSending(tcb: Tcb, record: number, now: number): void {
   transmissions.appLimited[record] = tcb.appLimitedUntil > 0 ? 1 : 0;
 }
 
-/** 4.1.2.3: `tcb.delivered` has the record's bytes already. */
-export function noteDelivery(tcb: Tcb, record: number, now: number): void {
+/** 4.1.2.3: a record has been delivered up to `end`; `tcb.delivered` has its bytes already. */
+export function noteDelivery(tcb: Tcb, record: number, end: number, now: number): void {
   const { ack, transmissions } = tcb.context;
   const { loss } = tcb;
   loss.deliveredAt = now;
   const sentAt = transmissions.sentAt[record];
-  const end = transmissions.end[record];
   // The sample is of what was sent last.
   if (ack.rateBytes >= 0) {
     if (sentAt < loss.sampleSentAt) return;

@@ -13,9 +13,13 @@ const FIRST_RESENT = 1;
 /** Step 2b: the ACK let new text go. The next ACK tells. */
 const NEW_TEXT_SENT = 2;
 
-/** Step 1: the retransmission timer has expired. `again`: for this text it has before, so that nothing can be learned. */
-export function startFrto(tcb: Tcb, again: boolean): void {
-  tcb.loss.frto = again ? NOT_ASKING : FIRST_RESENT;
+/**
+ * Step 1: the retransmission timer has expired. `repairing`: while losses were being repaired, which were real; then
+ * nothing is asked. Where it expires again, and nothing was heard in between, the question stays.
+ */
+export function startFrto(tcb: Tcb, repairing: boolean): void {
+  const { loss } = tcb;
+  if (loss.frto !== FIRST_RESENT) loss.frto = repairing ? NOT_ASKING : FIRST_RESENT;
 }
 
 /** Does what was lost wait for the ACK of new text (step 2b)? */
@@ -23,12 +27,17 @@ export function sendsNewOnly(tcb: Tcb): boolean {
   return tcb.loss.frto === NEW_TEXT_SENT;
 }
 
-/** A record has been delivered, which was sent once, or more than once. */
-export function noteOriginalDelivered(tcb: Tcb, record: number): void {
+/** New text could not be sent after all: what was lost is sent again. */
+export function giveUpFrto(tcb: Tcb): void {
+  tcb.loss.frto = NOT_ASKING;
+}
+
+/** A record has been delivered up to `end`, which was sent once, or more than once. */
+export function noteOriginalDelivered(tcb: Tcb, record: number, end: number): void {
   const { ack, transmissions } = tcb.context;
   if (transmissions.resent[record] === 1) ack.resentDelivered = true;
   // What was sent after the timeout says nothing.
-  else if (!seqGt(transmissions.end[record], tcb.recover)) ack.originalDelivered = true;
+  else if (!seqGt(end, tcb.recover)) ack.originalDelivered = true;
 }
 
 /**

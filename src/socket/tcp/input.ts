@@ -89,6 +89,7 @@ export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
     seg.ecn !== ECN_CE &&
     seg.payloadLength > 0 &&
     seg.payloadLength <= receiveWindow(tcb) &&
+    seg.sackCount === 0 &&
     (!tcb.timestamps || (seg.hasTimestamp && seqLeq(tcb.tsRecent, seg.tsVal)))
   );
 }

@@ -45,6 +45,8 @@ export class LossRecovery {
 
   /** What of the flight of the last loss is sent again and not reported as a duplicate; with `undoMarker` (RFC 2883). */
   undoBytes = 0;
+  /** Bytes that the peer has reported to have got twice, of those that were sent twice. */
+  reportedBytes = 0;
   /** The losses of this phase may prove to be none: where SND.UNA was when they were found. */
   undoPossible = false;
   undoMarker = 0;

@@ -4,7 +4,7 @@ import { restartAfterIdle } from "./congestion.ts";
 import { noteAnswer } from "./delayed-ack.ts";
 import { noteAppLimited } from "./delivery-rate.ts";
 import { markNewText, saysSlower, writeEcho } from "./ecn.ts";
-import { sendsNewOnly } from "./frto.ts";
+import { giveUpFrto, sendsNewOnly } from "./frto.ts";
 import { OPEN, RECOVERY } from "./loss-recovery.ts";
 import { writeSynOptions } from "./options.ts";
 import { limitedTransmit, underWay } from "./recovery.ts";
@@ -83,6 +83,7 @@ export function countFollowers(tcb: Tcb, count: number, now: number): void {
   noteSent(tcb, length, now);
   advanceSent(tcb, length);
   tcb.control.onSend(tcb, length, false, now);
+  scheduleProbe(tcb, now);
 }
 
 /** RFC 9293 3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, the last segment of an aborted connection. */
@@ -117,8 +118,14 @@ function takeSyn(tcb: Tcb, seg: TcpSegment, now: number): boolean {
 /** Text that is to be sent again, or for the first time: RFC 6675 4, NextSeg. */
 function takeText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (tcb.sent.lowestLost === NONE) return takeNewText(tcb, seg, now);
-  if (!sendsNewOnly(tcb)) return takeRetransmission(tcb, seg, now);
-  return takeNewText(tcb, seg, now);
+  if (sendsNewOnly(tcb)) {
+    if (takeNewText(tcb, seg, now)) return true;
+    // Some is out, or waits for its time: the ACK of it tells what is next.
+    if (tcb.sndNxt !== tcb.recover || tcb.paceAt !== NEVER) return false;
+    // The peer's window, or Nagle's algorithm, lets none go.
+    giveUpFrto(tcb);
+  }
+  return takeRetransmission(tcb, seg, now);
 }
 
 /** The lowest text that was found lost, and a FIN behind it. */
@@ -203,7 +210,8 @@ function takeTailProbe(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   const { sent } = tcb;
   const { transmissions } = tcb.context;
   const flight = flightSize(tcb);
-  if (flight === 0 || tcb.probing) return false;
+  // Between the timer and the device, an ACK may have come.
+  if (flight === 0 || tcb.probing || tcb.loss.phase !== OPEN) return false;
   const unsent = tcb.sendBuffer.length - flight;
   const room = Math.min(tcb.sndWnd - flight, textRoom(tcb));
   if (!tcb.finSent && unsent > 0 && room >= Math.min(unsent, textRoom(tcb))) {

@@ -18,21 +18,16 @@ const RECOVERIES = 16;
 /** Times are sums of fractions: this is none. */
 const TOLERANCE_MS = 1e-6;
 
-/** RFC 8985 6.2, steps 1 to 3: a record's text has been delivered, as this ACK tells for the first time. */
-export function onSegmentDelivered(tcb: Tcb, record: number, now: number): void {
+/** RFC 8985 6.2, steps 1 to 3: a record's text has been delivered up to `end`, as this ACK tells for the first time. */
+export function onSegmentDelivered(tcb: Tcb, record: number, end: number, now: number): void {
   const { loss } = tcb;
   const { ack, transmissions } = tcb.context;
   const sentAt = transmissions.sentAt[record];
-  const end = transmissions.end[record];
   const resent = transmissions.resent[record] === 1;
   const rttMs = now - sentAt;
   if (!resent) {
     if (ack.rttMs < 0 || rttMs < ack.rttMs) ack.rttMs = rttMs;
-    // Step 1.
-    if (rttMs <= loss.minRttMs || now - loss.minRttAt > MIN_RTT_MS) {
-      loss.minRttMs = rttMs;
-      loss.minRttAt = now;
-    }
+    noteMinRtt(tcb, rttMs, now);
   }
   // Step 3: it was overtaken.
   if (seqGt(end, loss.fack)) loss.fack = end;
@@ -43,6 +38,14 @@ export function onSegmentDelivered(tcb: Tcb, record: number, now: number): void 
   if (!isSentAfter(sentAt, end, loss.rackSentAt, loss.rackEnd)) return;
   loss.rackSentAt = sentAt;
   loss.rackEnd = end;
+}
+
+/** Step 1, with the round-trip time of what was sent once. */
+export function noteMinRtt(tcb: Tcb, rttMs: number, now: number): void {
+  const { loss } = tcb;
+  if (rttMs > loss.minRttMs && now - loss.minRttAt <= MIN_RTT_MS) return;
+  loss.minRttMs = rttMs;
+  loss.minRttAt = now;
 }
 
 function isSentAfter(at: number, end: number, otherAt: number, otherEnd: number): boolean {
@@ -101,11 +104,18 @@ function reorderingWindow(tcb: Tcb): number {
 /** Step 4: the peer reports that it got something twice: too little was allowed for reordering. Once a round trip. */
 export function widenReorderingWindow(tcb: Tcb): void {
   const { loss } = tcb;
-  if (loss.inReorderRound && !seqGeq(tcb.sndUna, loss.reorderRoundEnd)) return;
+  endReorderRound(tcb);
+  if (loss.inReorderRound) return;
   loss.inReorderRound = true;
   loss.reorderRoundEnd = tcb.sndNxt;
   loss.reorderMultiplier++;
   loss.reorderPersist = RECOVERIES;
+}
+
+/** SND.UNA has moved on. */
+export function endReorderRound(tcb: Tcb): void {
+  const { loss } = tcb;
+  if (loss.inReorderRound && seqGeq(tcb.sndUna, loss.reorderRoundEnd)) loss.inReorderRound = false;
 }
 
 /** Step 4: a recovery is over. */

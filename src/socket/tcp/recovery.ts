@@ -2,7 +2,7 @@ import { resetAckSample } from "./congestion/control.ts";
 import { askFrto } from "./frto.ts";
 import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
 import { onAckForPrr, startPrr } from "./prr.ts";
-import { countRecovery, DUPLICATE_THRESHOLD, detectLosses } from "./rack.ts";
+import { countRecovery, DUPLICATE_THRESHOLD, detectLosses, endReorderRound } from "./rack.ts";
 import { loseFirst } from "./scoreboard.ts";
 import { seqGeq, seqGt } from "./seq.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
@@ -31,12 +31,14 @@ export function onAckNews(
   const { loss, control } = tcb;
   const { ack } = tcb.context;
   const advanced = acked > 0;
-  if (duplicate) loss.duplicateAcks++;
-  if (tcb.sack && ack.delivered > 0) ack.lost = detectLosses(tcb, now);
+  if (advanced) endReorderRound(tcb);
+  // RFC 6675 2: with SACK, one that tells of nothing new is none.
+  if (duplicate && (!tcb.sack || ack.delivered > 0)) loss.duplicateAcks++;
   const over = seqGeq(tcb.sndUna, tcb.recover);
   const wasRepairing = loss.phase === RECOVERY;
   if (wasSpurious(tcb) || (loss.phase === AFTER_TIMEOUT && askFrto(tcb, advanced, over))) undo(tcb, now);
   if (loss.phase !== OPEN && over) endPhase(tcb, now);
+  if (tcb.sack && ack.delivered > 0) ack.lost = detectLosses(tcb, now);
   const wasOpen = loss.phase === OPEN;
   let restartTimer = true;
   if (tcb.sack) {
@@ -105,7 +107,7 @@ function endPhase(tcb: Tcb, now: number): void {
     // RFC 9937 6; RFC 6582 3.2, step 3, full acknowledgment.
     tcb.cwnd = tcb.sack ? tcb.ssthresh : Math.min(tcb.ssthresh, Math.max(flightSize(tcb), tcb.mss) + tcb.mss);
   }
-  if (phase === RECOVERY) countRecovery(tcb);
+  countRecovery(tcb);
   tcb.control.onRecovered(tcb, now);
 }
 

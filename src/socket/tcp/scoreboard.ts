@@ -74,14 +74,12 @@ export function acknowledge(tcb: Tcb, ack: number, now: number): void {
   const { transmissions } = tcb.context;
   let head = sent.head;
   while (head !== NONE && seqLeq(transmissions.end[head], ack)) {
-    if (transmissions.fate[head] !== SACKED) deliver(tcb, head, transmissions.length(head), now);
+    if (transmissions.fate[head] !== SACKED) deliver(tcb, head, transmissions.end[head], now);
     sent.removeHead();
     head = sent.head;
   }
   if (head === NONE || !seqLt(transmissions.seq[head], ack)) return;
-  if (transmissions.fate[head] !== SACKED) {
-    deliver(tcb, head, seqDiff(ack, transmissions.seq[head]), now);
-  }
+  if (transmissions.fate[head] !== SACKED) deliver(tcb, head, ack, now);
   sent.trim(head, ack);
 }
 
@@ -151,19 +149,20 @@ function sackRange(tcb: Tcb, from: number, to: number, now: number): void {
       continue;
     }
     if (seqGt(transmissions.end[record], to) && sent.split(record, to) === NONE) return;
-    deliver(tcb, record, transmissions.length(record), now);
+    deliver(tcb, record, transmissions.end[record], now);
     record = transmissions.next[sent.markSacked(record)];
   }
 }
 
-/** The peer has the first `length` bytes of a record: so we learn now. */
-function deliver(tcb: Tcb, record: number, length: number, now: number): void {
-  const { ack } = tcb.context;
+/** The peer has a record's text up to `end`: so we learn now. */
+function deliver(tcb: Tcb, record: number, end: number, now: number): void {
+  const { ack, transmissions } = tcb.context;
+  const length = seqDiff(end, transmissions.seq[record]);
   tcb.delivered += length;
   ack.delivered += length;
-  noteDelivery(tcb, record, now);
-  noteOriginalDelivered(tcb, record);
-  onSegmentDelivered(tcb, record, now);
+  noteDelivery(tcb, record, end, now);
+  noteOriginalDelivered(tcb, record, end);
+  onSegmentDelivered(tcb, record, end, now);
 }
 
 /** RFC 2018 8: the peer may forget what it has SACKed. All of the flight that is not under way counts as lost. */

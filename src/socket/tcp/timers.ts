@@ -113,18 +113,18 @@ function loseAll(tcb: Tcb, now: number): void {
   const known = loss.phase !== OPEN && seqLt(tcb.sndUna, tcb.recover);
   const again = tcb.backoff > 1 || (known && loss.phase === RECOVERY);
   tcb.control.onTimeout(tcb, again, now);
-  if (tcb.backoff === 1) expectUndo(tcb);
+  if (!again) expectUndo(tcb);
   loseFlight(tcb);
   if (isReneging(tcb)) forgetSacked(tcb);
   tcb.cwnd = tcb.mss;
   tcb.cwndLimited = true; // What is sent again waits for it.
+  startFrto(tcb, known);
   loss.phase = AFTER_TIMEOUT;
   loss.duplicateAcks = 0;
   loss.probing = false;
   tcb.reorderAt = NEVER;
   tcb.probeAt = NEVER;
   tcb.due &= ~DUE_TAIL_PROBE;
-  startFrto(tcb, tcb.backoff > 1);
   // RFC 6582 4.1: what is acknowledged twice below this was sent before the timeout.
   tcb.recover = tcb.sndNxt;
 }

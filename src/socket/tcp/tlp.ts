@@ -55,12 +55,20 @@ export function noteProbeSent(tcb: Tcb, isNew: boolean): void {
   tcb.context.stats.tcpTailProbes++;
 }
 
+/** 7.4.2: the peer reports that it got what ends at `end` twice. Was that the probe? Then nothing had been lost. */
+export function isProbeReported(tcb: Tcb, end: number): boolean {
+  const { loss } = tcb;
+  if (!loss.probing || loss.probeIsNew || end !== loss.probeEnd) return false;
+  loss.probing = false;
+  return true;
+}
+
 /** 7.4.2: has an ACK shown that the probe has repaired a loss, which nothing else would tell of? */
 export function probeHasRepaired(tcb: Tcb, ackNumber: number, advanced: boolean): boolean {
   const { loss } = tcb;
   const { ack } = tcb.context;
   if (!loss.probing || !seqGeq(ackNumber, loss.probeEnd)) return false;
-  if (loss.probeIsNew || ack.duplicateReported) {
+  if (loss.probeIsNew) {
     loss.probing = false;
     return false;
   }

@@ -4,6 +4,7 @@ import { forgetBackoff } from "./rto.ts";
 import { regainLost } from "./scoreboard.ts";
 import { seqDiff, seqGeq } from "./seq.ts";
 import type { Tcb } from "./tcb.ts";
+import { isProbeReported } from "./tlp.ts";
 
 /** Losses that were none: told by D-SACK (RFC 2883, as RFC 3708 uses it) or F-RTO, answered as RFC 4015 says. */
 
@@ -30,6 +31,10 @@ export function onDuplicateReport(tcb: Tcb, from: number, to: number): void {
   if (length > tcb.maxSndWnd || !seqGeq(tcb.sndNxt, to)) return;
   context.stats.tcpDuplicateReports++;
   context.ack.duplicateReported = true;
+  // More than was ever sent twice: the network has doubled it.
+  if (loss.reportedBytes + length > tcb.bytesRetransmitted) return;
+  loss.reportedBytes += length;
+  if (isProbeReported(tcb, to)) return;
   widenReorderingWindow(tcb);
   if (loss.undoPossible && seqGeq(from, loss.undoMarker)) loss.undoBytes -= length;
 }
