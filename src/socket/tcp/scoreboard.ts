@@ -3,7 +3,7 @@ import { noteDelivery, noteSending } from "./delivery-rate.ts";
 import { noteOriginalDelivered } from "./frto.ts";
 import { onSegmentDelivered } from "./rack.ts";
 import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
-import type { Tcb } from "./tcb.ts";
+import { flightSize, type Tcb } from "./tcb.ts";
 import { IN_FLIGHT, NONE, SACKED } from "./transmissions.ts";
 import { onDuplicateReport } from "./undo.ts";
 
@@ -113,6 +113,8 @@ export function takeSackBlocks(tcb: Tcb, seg: TcpSegment, now: number): void {
 }
 
 const MOST_BLOCKS = 4;
+/** Records that a flight of segments shorter than the MSS may have, at least. */
+const CUTS_FOR_SURE = 64;
 
 /** RFC 2883 4: the first block is below the acknowledgment number, or within the second one. */
 function isDuplicateReport(tcb: Tcb, seg: TcpSegment): boolean {
@@ -132,6 +134,14 @@ function isKnown(tcb: Tcb, from: number, to: number): boolean {
   return false;
 }
 
+/**
+ * May records be cut where a block begins or ends? There are few more of them than segments, lest a peer that SACKs every
+ * second byte take those of others.
+ */
+function mayCut(tcb: Tcb): boolean {
+  return tcb.sent.count < CUTS_FOR_SURE + (2 * flightSize(tcb)) / tcb.mss;
+}
+
 /** [from, to) lies in the flight. Where there are no more records, a record that it cuts is left out: it may say less. */
 function sackRange(tcb: Tcb, from: number, to: number, now: number): void {
   const { sent } = tcb;
@@ -144,11 +154,11 @@ function sackRange(tcb: Tcb, from: number, to: number, now: number): void {
       continue;
     }
     if (seqLt(transmissions.seq[record], from)) {
-      const behind = sent.split(record, from);
+      const behind = mayCut(tcb) ? sent.split(record, from) : NONE;
       record = behind === NONE ? next : behind;
       continue;
     }
-    if (seqGt(transmissions.end[record], to) && sent.split(record, to) === NONE) return;
+    if (seqGt(transmissions.end[record], to) && (!mayCut(tcb) || sent.split(record, to) === NONE)) return;
     deliver(tcb, record, transmissions.end[record], now);
     record = transmissions.next[sent.markSacked(record)];
   }

@@ -10,8 +10,9 @@ export const LOST = 1;
 /** The peer has it (RFC 2018), and may still forget it. */
 export const SACKED = 2;
 
-/** Steps of a search that are not worth a hint. */
+/** Steps of a search that are not worth a hint, and so many that no honest peer asks for them. */
 const SHORT_WAY = 4;
+const LONGEST_WAY = 500;
 
 /** Records that each connection may have whatever others use: what is sent, and what is to be sent again. */
 const RESERVED = 2;
@@ -134,26 +135,36 @@ export class Transmissions {
     this.pool = pool;
   }
 
-  /** The record that holds sequence number `seq`, of the flight, or `NONE`. */
+  /** The record that holds sequence number `seq`, of the flight, or `NONE`: also where the way to it is too long. */
   find(seq: number): number {
     const { pool } = this;
     let record = this.start(seq);
-    let steps = 0;
-    for (; record !== NONE && seqDiff(seq, pool.seq[record]) < 0; steps++) record = pool.prev[record];
-    for (; record !== NONE && seqDiff(seq, pool.end[record]) >= 0; steps++) record = pool.next[record];
-    // What is near the head or the tail needs no hint: it stays where retransmissions arrive, while new text does too.
-    if (steps > SHORT_WAY) this.hint = record;
-    return record;
+    for (let steps = 0; record !== NONE; steps++) {
+      const isBefore = seqDiff(seq, pool.seq[record]) < 0;
+      const isFound = !isBefore && seqDiff(seq, pool.end[record]) < 0;
+      // What is near the head or the tail needs no hint: it stays where retransmissions arrive, while new text does too.
+      if (steps > SHORT_WAY && (isFound || steps === LONGEST_WAY)) this.hint = record;
+      if (isFound) return record;
+      if (steps === LONGEST_WAY) return NONE;
+      record = isBefore ? pool.prev[record] : pool.next[record];
+    }
+    return NONE;
   }
 
   /** Where the way to `seq` is short: peers tell of the highest text, of what lies behind the last they told of, or of the first. */
   private start(seq: number): number {
-    const { head, tail, hint, pool } = this;
+    const { head, tail, hint } = this;
     if (head === NONE) return NONE;
-    const fromHead = Math.abs(seqDiff(seq, pool.seq[head]));
-    const fromTail = Math.abs(seqDiff(seq, pool.seq[tail]));
-    if (hint !== NONE && Math.abs(seqDiff(seq, pool.seq[hint])) < Math.min(fromHead, fromTail)) return hint;
+    const fromHead = this.distance(head, seq);
+    const fromTail = this.distance(tail, seq);
+    if (hint !== NONE && this.distance(hint, seq) < Math.min(fromHead, fromTail)) return hint;
     return fromTail < fromHead ? tail : head;
+  }
+
+  /** How far `seq` is from a record; 0 within it. */
+  private distance(record: number, seq: number): number {
+    const below = seqDiff(this.pool.seq[record], seq);
+    return below > 0 ? below : Math.max(seqDiff(seq, this.pool.end[record]) + 1, 0);
   }
 
   /** Puts a new record for `length` bytes from `seq` on, which are in flight, behind all others; `NONE` if there is none. */
