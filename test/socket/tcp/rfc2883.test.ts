@@ -97,6 +97,20 @@ describe("4: a D-SACK is the first block", () => {
   });
 });
 
+describe("a timeout while losses are repaired", () => {
+  scenario("what was sent again before it is to be reported as well", () => {
+    const s = withSack();
+    flies(s, 20_000);
+    s.passes(RTT_MS);
+    expect(sacks(s, 1, block(8, 10))).toEqual(segment(1, 2, 3));
+    s.sends({ seq: 1, length: 1_000, after: s.tcb!.rto });
+    // 1 came three times, with what was sent for the first time.
+    sacks(s, 1_001, block(1), block(8, 10));
+    expect(s.host.stack.stats).toMatchObject({ tcpDuplicateReports: 1, ...notUndone });
+    expect(s.socket.info().ssthresh).toBe(5_000);
+  });
+});
+
 describe("reports that tell nothing", () => {
   scenario("of text before that loss", () => {
     const s = withSack();

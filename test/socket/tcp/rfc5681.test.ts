@@ -1,5 +1,5 @@
 import { describe, expect } from "bun:test";
-import { type Conversation, established, scenario, synSent } from "../../support/tcp.ts";
+import { type Conversation, established, scenario } from "../../support/tcp.ts";
 
 /** RFC 5681: slow start, congestion avoidance, the loss window, restart after idle; the initial window: `rfc6928`. */
 

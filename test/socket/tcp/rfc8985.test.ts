@@ -89,6 +89,16 @@ describe("6.2: RACK, what is lost", () => {
     s.sends({ seq: 3_001, length: 1_000, after: WINDOW_MS });
   });
 
+  scenario("step 4: none is left either while losses are repaired", () => {
+    const s = withSack();
+    flies(s, 6_000);
+    s.passes(RTT_MS);
+    sacks(s, 1, block(2));
+    s.sends({ seq: 1, length: 1_000, after: WINDOW_MS });
+    sacks(s, 1, block(2), block(4));
+    expect(s.tcb?.sent.lostBytes).toBe(1_000);
+  });
+
   scenario("step 3: an ACK of the first segments of a flight, and then a gap, is no reordering", () => {
     const s = withSack();
     flies(s, 10_000);
@@ -127,6 +137,25 @@ describe("6.2: RACK, what is lost", () => {
     const srtt = s.tcb!.srtt;
     sacks(s, 1, block(2));
     expect(s.tcb?.reorderAt).toBeCloseTo(s.host.stack.sockets.context.now + srtt, 6);
+  });
+
+  scenario("the ACK that ends a recovery leaves time for the reordering of what was sent since", () => {
+    const s = withSack();
+    flies(s, 20_000);
+    s.passes(RTT_MS);
+    expect(sacks(s, 1, block(2, 4))).toEqual([1]);
+    s.passes(1);
+    expect(sacks(s, 1, block(2, 5))).toEqual(segment(11));
+    s.passes(1);
+    expect([7, 8, 9, 10].flatMap((i) => sacks(s, 1, block(2, i)))).toEqual(segment(12, 13, 14));
+    s.passes(RTT_MS);
+    // 13 overtakes 11 and 12.
+    expect(sacks(s, 10_001, block(13))).not.toContain(10_001);
+    expect(s.tcb?.loss.phase).toBe(OPEN);
+    expect(s.tcb?.sent.lostBytes).toBe(0);
+    acks(s, 13_001);
+    s.passes(WINDOW_MS);
+    expect(s.host.stack.stats.tcpRetransmissions).toBe(1);
   });
 
   scenario("6.2, step 5: a retransmission that is lost again is found by what was sent after it", () => {
@@ -303,6 +332,21 @@ describe("7.2: when the probe is sent", () => {
     starts(s);
     s.sends({ seq: 1, length: 1_000, after: s.tcb!.rto });
     expect(s.tcb?.probeAt).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
+describe("the device takes nothing when the probe is due", () => {
+  scenario("and an ACK shows the loss before it does: there is no probe", () => {
+    const s = withSack();
+    flies(s, 10_000);
+    const { device } = s.host;
+    device.room = 0;
+    s.passes(202);
+    sacks(s, 1, block(2, 4));
+    device.room = Number.POSITIVE_INFINITY;
+    s.passes(1);
+    expect(starts(s)).toEqual([1]);
+    expect(s.host.stack.stats).toMatchObject({ tcpTailProbes: 0, tcpFastRetransmissions: 1 });
   });
 });
 

@@ -95,6 +95,14 @@ describe("6: below ssthresh", () => {
     expect(s.tcb?.loss).toMatchObject({ prrDelivered: 4_000, prrOut: 4_000 });
   });
 
+  scenario("also where SND.UNA advances with it", () => {
+    const s = tenOut();
+    expect(passing(s, sacks(s, 1, block(8, 10)))).toEqual(segment(1, 2, 3));
+    s.passes(RTT_MS - 1);
+    // 1 and 3 have arrived, 2 is lost again: two are delivered, and two are sent.
+    expect(sacks(s, 1_001, block(3), block(8, 10))).toEqual(segment(2, 4));
+  });
+
   scenario("an ACK that delivers nothing changes nothing", () => {
     const s = tenOut();
     expect(passing(s, sacks(s, 1, block(2, 4)))).toEqual(segment(1));

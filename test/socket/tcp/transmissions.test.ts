@@ -242,6 +242,17 @@ describe("the way to a place does not grow with the number of records", () => {
     expect(measure(40_000)).toBeLessThan(1_000);
   });
 
+  test("what is far from all that peers tell of is left out", () => {
+    const count = 200_000;
+    const { sent } = alternating(count);
+    const random = seededRandom(1);
+    const start = performance.now();
+    for (let i = 0; i < 3_000; i++) sent.find(randomBelow(random, count * 10));
+    expect(performance.now() - start).toBeLessThan(100);
+    expect(sent.find(0)).toBe(sent.head);
+    expect(sent.find(count * 10 - 1)).toBe(sent.tail);
+  });
+
   test("news of retransmissions and of new text in turn", () => {
     const count = 40_000;
     const { sent } = alternating(count);
