@@ -134,6 +134,8 @@ export class Stats {
   tcpUrgentIgnored = 0;
   tcpWindowProbes = 0;
   tcpKeepAlives = 0;
+  /** Text that a cork held back for 200 ms. */
+  tcpCorkTimeouts = 0;
   tcpActiveOpens = 0;
   tcpPassiveOpens = 0;
   /** A buffer that was made larger, as the path turned out to carry more. */

@@ -153,6 +153,20 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
+   * Holds back what fills no segment, until `uncork`, `shutdown`, or for 200 ms: pieces that belong together, written one
+   * after the other, go out together. Calling it twice is as good as once.
+   */
+  cork(): void {
+    this.socket.corked = true;
+  }
+
+  /** Ends `cork`, and lets out what waits. */
+  uncork(): void {
+    this.socket.corked = false;
+    this.pump.wake();
+  }
+
+  /**
    * Asks a silent peer now and then whether it is there, and ends the connection with ETIMEDOUT when it is not (RFC 9293
    * 3.8.4).
    *

@@ -1,6 +1,7 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, FIN, PSH, RST, resetTcpOptions, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { restartAfterIdle } from "./congestion.ts";
+import { isCorked } from "./cork.ts";
 import { noteAnswer } from "./delayed-ack.ts";
 import { noteAppLimited } from "./delivery-rate.ts";
 import { markNewText, saysSlower, writeEcho } from "./ecn.ts";
@@ -16,6 +17,7 @@ import {
   DUE_ACK,
   DUE_KEEP_ALIVE,
   DUE_PROBE,
+  DUE_PUSH,
   DUE_RST,
   DUE_SYN,
   DUE_TAIL_PROBE,
@@ -180,7 +182,7 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
       takeProbe(tcb, seg, flight, 0, now);
       return true;
     }
-    tcb.due &= ~DUE_PROBE;
+    tcb.due &= ~(DUE_PROBE | DUE_PUSH);
     if (tcb.finQueued) return sendNew(tcb, seg, flight, 0, true, now);
     noteAppLimited(tcb);
     return false;
@@ -193,6 +195,7 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
     takeProbe(tcb, seg, flight, length, now);
     return true;
   }
+  if (length > 0 && length < textRoom(tcb) && isCorked(tcb, now)) return false;
   if (length <= 0 || !isWorthSending(tcb, length, unsent, flight)) {
     // Only the peer's window can hold text back while nothing is in flight: its update may get lost.
     if (flight === 0 && tcb.persistAt === NEVER) startPersistTimer(tcb, now);
@@ -245,7 +248,7 @@ function sendable(tcb: Tcb, unsent: number, usable: number): number {
   const most = tcb.maxText > tcb.mss ? Math.floor(tcb.maxText / tcb.mss) * mss : mss;
   const length = Math.min(unsent, usable, saysSlower(tcb) ? mss : most);
   if (length <= mss) return length;
-  if (length === unsent && (tcb.noDelay || tcb.finQueued)) return length;
+  if (length === unsent && (tcb.finQueued || (tcb.noDelay && !tcb.corked))) return length;
   return length - (length % mss);
 }
 
@@ -253,7 +256,7 @@ function sendable(tcb: Tcb, unsent: number, usable: number): number {
 function isWorthSending(tcb: Tcb, length: number, unsent: number, flight: number): boolean {
   // (1) A maximum-sized segment.
   if (length >= textRoom(tcb)) return true;
-  const nagle = tcb.noDelay || flight === 0;
+  const nagle = tcb.noDelay || flight === 0 || (tcb.due & DUE_PUSH) !== 0;
   // (2) All there is; what precedes a FIN waits for nothing.
   if (length === unsent && (nagle || tcb.finQueued)) return true;
   // (3) A good part of a window that never was larger than a few segments.

@@ -61,6 +61,8 @@ export const DUE_RST = 4;
 export const DUE_PROBE = 8;
 export const DUE_KEEP_ALIVE = 16;
 export const DUE_TAIL_PROBE = 32;
+/** What is written goes out, also where it fills no segment. */
+export const DUE_PUSH = 64;
 
 /** Ranges kept at most of text that arrived ahead of gaps. They take 8 KiB; each has a byte or more in a page of the pool. */
 const OUT_OF_ORDER_RANGES = 1024;
@@ -180,6 +182,8 @@ export class Tcb {
   lastTextAt = Number.NEGATIVE_INFINITY;
   /** Nagle's algorithm is off (RFC 9293 3.7.4). */
   noDelay = false;
+  /** What fills no segment waits for more text: see `cork.ts`. */
+  corked = false;
 
   /** What is outstanding, and what has become of it: RFC 6675 3, RFC 8985. */
   readonly sent: Transmissions;
@@ -238,6 +242,7 @@ export class Tcb {
   paceAt = NEVER;
   persistAt = NEVER;
   delayedAckAt = NEVER;
+  corkAt = NEVER;
   keepAliveAt = NEVER;
   /** End of TIME-WAIT, of FIN-WAIT-2 without a reader, or of an active open. */
   expireAt = NEVER;

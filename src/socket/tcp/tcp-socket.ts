@@ -1,5 +1,6 @@
 import { type ErrorCode, StackError } from "../../errors.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
+import { setCorked, setNoDelay } from "./cork.ts";
 import { CLOSED, type Consumer, flightSize, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
 import {
   abort,
@@ -150,8 +151,28 @@ export class TcpSocket {
   }
 
   set noDelay(noDelay: boolean) {
-    this.tcb.noDelay = noDelay;
-    if (noDelay && this.tcb.index !== -1) this.tcb.ready?.push(this.tcb.index);
+    setNoDelay(this.tcb, noDelay);
+  }
+
+  /**
+   * While it is `true`, only full segments are sent; the rest waits for more text, for `false`, for `shutdown`, or 200 ms.
+   * Pieces that are written one after the other, such as a header and a body, then go out together.
+   *
+   * @example
+   * ```ts
+   * const socket = stack.sockets.connect({ address: "192.168.69.100", port: 80 });
+   * socket.corked = true;
+   * socket.write(new TextEncoder().encode("GET / HTTP/1.1\r\n"));
+   * socket.write(new TextEncoder().encode("Host: example.com\r\n\r\n"));
+   * socket.corked = false; // One segment.
+   * ```
+   */
+  get corked(): boolean {
+    return this.tcb.corked;
+  }
+
+  set corked(corked: boolean) {
+    setCorked(this.tcb, corked);
   }
 
   /**

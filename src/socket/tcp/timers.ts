@@ -1,4 +1,5 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
+import { onCorkTimeout } from "./cork.ts";
 import { onDelayedAckTimeout } from "./delayed-ack.ts";
 import { startFrto } from "./frto.ts";
 import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
@@ -57,6 +58,7 @@ export function runTimers(tcb: Tcb, now: number): void {
   if (tcb.state !== CLOSED && tcb.persistAt <= now) onPersistTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.keepAliveAt <= now) onKeepAliveTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.delayedAckAt <= now) onDelayedAckTimeout(tcb);
+  if (tcb.corkAt <= now) onCorkTimeout(tcb);
   if (tcb.index !== -1) {
     const at = tcb.state === CLOSED ? NEVER : nextDeadline(tcb);
     tcb.context.deadlines.set(tcb.index, at);
@@ -70,6 +72,7 @@ function nextDeadline(tcb: Tcb): number {
   if (tcb.paceAt < at) at = tcb.paceAt;
   if (tcb.persistAt < at) at = tcb.persistAt;
   if (tcb.delayedAckAt < at) at = tcb.delayedAckAt;
+  if (tcb.corkAt < at) at = tcb.corkAt;
   if (tcb.keepAliveAt < at) at = tcb.keepAliveAt;
   if (tcb.expireAt < at) at = tcb.expireAt;
   return at;

@@ -107,6 +107,7 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   tcb.duplicateAcksDue = 0;
   stopSending(tcb);
   tcb.delayedAckAt = NEVER;
+  tcb.corkAt = NEVER;
   tcb.keepAliveAt = NEVER;
   tcb.expireAt = NEVER;
   tcb.sendBuffer.clear();
