@@ -121,6 +121,8 @@ export class Stats {
   tcpCongestionExperienced = 0;
   tcpCongestionEchoes = 0;
   /** Losses found by SACK or duplicate ACKs: recoveries entered (RFC 5681 3.2). */
+  /** A peer that did not answer three times (R1, RFC 9293 3.8.3): the next hop on the way there is asked for again. */
+  tcpPathsDoubted = 0;
   tcpFastRetransmissions = 0;
   /** Timeouts and recoveries that were about nothing: undone (RFC 5682, RFC 4015). */
   tcpSpuriousRecoveries = 0;

@@ -16,6 +16,8 @@ export interface HostConnectOptions extends WaitOptions {
   readonly localPort?: number | undefined;
   /** Nagle's algorithm off from the start (RFC 9293 3.7.4). */
   readonly noDelay?: boolean | undefined;
+  /** ms in which the peer has to acknowledge what it was sent; see `Connection.setUserTimeout`. */
+  readonly userTimeout?: number | undefined;
 }
 
 /** A handshake under way. */

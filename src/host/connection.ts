@@ -178,6 +178,18 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
+   * How long the peer may leave something unacknowledged before the connection ends with ETIMEDOUT (R2 of RFC 9293 3.8.3,
+   * Linux's TCP_USER_TIMEOUT); also given to `connect` and `listen` as `userTimeout`.
+   *
+   * @param ms 0 for the stack's setting, 5 minutes unless told
+   * @throws StackError EINVAL
+   */
+  setUserTimeout(ms: number): void {
+    this.socket.setUserTimeout(ms);
+    this.pump.wake();
+  }
+
+  /**
    * What has arrived, at most 64 KiB, as soon as there is something; `null` at the end. Reads that overlap get their bytes
    * in the order of the calls. A read that gave up has taken nothing, and the next one gets it.
    *

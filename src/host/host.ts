@@ -127,11 +127,12 @@ export class Host implements AsyncDisposable {
   listen(options: HostListenOptions): Listener {
     this.checkOpen();
     options.signal?.throwIfAborted();
-    const { port, address, backlog } = options;
+    const { port, address, backlog, userTimeout } = options;
     const socket = this.stack.sockets.listen({
       port,
       ...(address === undefined ? {} : { address }),
       ...(backlog === undefined ? {} : { backlog }),
+      ...(userTimeout === undefined ? {} : { userTimeout }),
     });
     const adopt = (accepted: TcpSocket) => this.adopt(accepted);
     const onClose = (closed: Listener) => this.listeners.delete(closed);
@@ -155,13 +156,14 @@ export class Host implements AsyncDisposable {
     this.checkOpen();
     checkWait(options);
     checkHostAddress(options.address);
-    const { address, port, localAddress, localPort, noDelay } = options;
+    const { address, port, localAddress, localPort, noDelay, userTimeout } = options;
     const socket = this.stack.sockets.connect({
       address,
       port,
       ...(localAddress === undefined ? {} : { localAddress }),
       ...(localPort === undefined ? {} : { localPort }),
       ...(noDelay === undefined ? {} : { noDelay }),
+      ...(userTimeout === undefined ? {} : { userTimeout }),
     });
     this.pump.wake();
     const attempt = new Attempt(socket, this.runtime, options);

@@ -14,6 +14,8 @@ export interface HostListenOptions {
   readonly address?: string | undefined;
   /** Most connections that wait to be accepted; 511 unless told, as in node. */
   readonly backlog?: number | undefined;
+  /** ms in which a peer has to acknowledge what it was sent; see `Connection.setUserTimeout`. */
+  readonly userTimeout?: number | undefined;
   /** Closes the listener when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -247,6 +247,14 @@ export class NeighbourCache {
     }
   }
 
+  /** What is sent to this address is not answered: it stays in use, and is asked for with the next packet. */
+  suspect(address: number): void {
+    const entry = this.find(address);
+    if (entry === -1 || this.state[entry] !== REACHABLE) return;
+    this.version = (this.version + 1) | 0;
+    this.reachableUntil[entry] = -Infinity;
+  }
+
   /** Forgets what is parked, and makes room for packets of another size. */
   resizeParking(largestPacket: number): void {
     this.stats.neighbourPacketsDropped += this.parked.size;

@@ -113,6 +113,13 @@ export class Routes implements Routing {
     return isBroadcast(remote) ? (this.interfaces[0]?.routes[0] ?? null) : null;
   }
 
+  /** The next hop is asked for again: a station that is gone would not be noticed otherwise. */
+  doubt(remote: IpAddress): void {
+    const found = findRoute(this.routes, remote);
+    const iface = this.interfaces.find((candidate) => candidate === found?.path);
+    iface?.link?.neighbours.suspect(iface.nextHop(remote));
+  }
+
   isLocal(address: IpAddress): boolean {
     return this.interfaces.some((iface) => iface.hasAddress(address));
   }

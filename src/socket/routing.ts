@@ -25,6 +25,8 @@ export interface Routing {
   route(remote: IpAddress): Route | null;
   /** Is `address` the broadcast address of everybody, or of a network we are on? */
   isBroadcast(address: IpAddress): boolean;
+  /** RFC 9293 3.8.3: `remote` does not answer, and the way there may be the reason. */
+  doubt(remote: IpAddress): void;
   /** Is `address` one of ours? */
   isLocal(address: IpAddress): boolean;
 }

@@ -1,4 +1,5 @@
 import { StackError } from "../errors.ts";
+import { NEVER } from "../storage/deadline-heap.ts";
 import {
   ANY_IPV4,
   formatAddress,
@@ -30,6 +31,7 @@ import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { runTimers } from "./tcp/timers.ts";
 import { isLater } from "./tcp/timestamps.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";
+import { checkUserTimeout } from "./tcp/user-timeout.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
 import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
 
@@ -39,6 +41,8 @@ export interface ListenOptions {
   readonly port: number;
   /** Most connections that wait to be accepted; 511 by default, as in node. */
   readonly backlog?: number;
+  /** R2 of the connections, in ms; see `ConnectOptions.userTimeout`. */
+  readonly userTimeout?: number;
 }
 
 export interface ConnectOptions {
@@ -50,6 +54,13 @@ export interface ConnectOptions {
   readonly localPort?: number;
   /** Nagle's algorithm off from the start. */
   readonly noDelay?: boolean;
+  /** R2 for the SYN, in ms: how long the attempt goes on; the stack's `connectTimeoutMs` by default. */
+  readonly connectTimeout?: number;
+  /**
+   * R2 for data, in ms: how long the peer may leave something unacknowledged; by default, and where it is 0, the stack's
+   * `userTimeoutMs`. It bounds `connectTimeout` as well. See `TcpSocket.setUserTimeout`.
+   */
+  readonly userTimeout?: number;
 }
 
 export interface BindOptions {
@@ -115,6 +126,7 @@ export class SocketSet {
   listen(options: ListenOptions): TcpListener {
     const { port, backlog = DEFAULT_BACKLOG } = options;
     const address = this.localAddress(options.address);
+    const userTimeout = checkUserTimeout(options.userTimeout ?? 0);
     requirePort(port, 1, "a TCP port to listen on");
     if (!Number.isInteger(backlog) || backlog < 1) {
       throw new StackError("EINVAL", `backlog must be a whole number above 0, not ${backlog}`);
@@ -132,6 +144,7 @@ export class SocketSet {
       this.giveIndex(closed.index);
       closed.index = -1;
     });
+    listener.userTimeoutMs = userTimeout;
     this.sockets[index] = listener;
     addTo(this.listeners, port, listener);
     return listener;
@@ -169,9 +182,15 @@ export class SocketSet {
         );
       }
     }
+    const userTimeout = checkUserTimeout(options.userTimeout ?? 0);
+    const connectTimeout = Math.min(
+      checkUserTimeout(options.connectTimeout ?? 0) || context.tcp.connectTimeoutMs,
+      userTimeout || NEVER,
+    );
     const index = this.takeIndex();
     const ends = { local, localPort, remote, remotePort: options.port };
-    const tcb = openActive(context, ends, route.path, index);
+    const tcb = openActive(context, ends, route.path, index, connectTimeout);
+    tcb.userTimeoutMs = userTimeout;
     tcb.noDelay = options.noDelay ?? false;
     this.sockets[index] = tcb;
     return new TcpSocket(tcb);

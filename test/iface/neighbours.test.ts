@@ -610,3 +610,22 @@ describe("NeighbourCache", () => {
     expect(formatAddress(new IpAddress(4, 0, 0, 0xffff, cache.address[entry]))).toBe("203.0.113.7");
   });
 });
+
+describe("RFC 9293 3.8.3, R1", () => {
+  test("a peer that does not answer three times: its next hop is asked for again, by itself, and stays in use", () => {
+    const host = new EthernetHost();
+    host.stack.sockets.connect({ address: PEER_IP, port: 80 });
+    host.poll();
+    host.receive(answer());
+    host.sent();
+    const lines = host
+      .pass(20_000)
+      .map(({ at, frame }) => `${at} ${/arp request/.test(frame) ? frame : "SYN"}`);
+    expect(lines.slice(0, 4)).toEqual([
+      "1000 SYN",
+      "3000 SYN",
+      "7000 SYN",
+      `7000 ${question(PEER_IP, { to: PEER_MAC })}`,
+    ]);
+  });
+});

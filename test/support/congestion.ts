@@ -18,7 +18,7 @@ export interface PlainTcbOptions {
 /** A connection that has only what a congestion control looks at, as it is after the handshake. */
 export function plainTcb({ mss = 1_000, seed = 1, iss = 0x7fff_0000 }: PlainTcbOptions = {}): Tcb {
   const random = seededRandom(seed);
-  const routing = { route: () => null, isBroadcast: () => false, isLocal: () => false };
+  const routing = { route: () => null, doubt: () => {}, isBroadcast: () => false, isLocal: () => false };
   const context = new SocketContext(1, new Stats(), random, new BufferPool(1), new TcpSettings(), routing);
   const tcb = new Tcb(context);
   tcb.mss = tcb.maxText = mss;

@@ -3,6 +3,7 @@ import type { SocketContext } from "../context.ts";
 import { ListenQueue } from "./listen-queue.ts";
 import { TcpSocket } from "./tcp-socket.ts";
 import { abandon } from "./transitions.ts";
+import { setUserTimeout } from "./user-timeout.ts";
 
 /** RFC 9293 3.10.1, passive OPEN: a port that takes connections, with a queue of those not accepted yet. */
 export class TcpListener {
@@ -11,6 +12,8 @@ export class TcpListener {
   readonly queue: ListenQueue;
   index: number;
   events = 0;
+  /** R2 of the connections that are accepted from now on, in ms; 0 for the stack's. */
+  userTimeoutMs = 0;
   /** Is called with `ACCEPTABLE` at the end of `poll`. */
   handler: ((events: number) => void) | null = null;
   private readonly context: SocketContext;
@@ -37,7 +40,9 @@ export class TcpListener {
   /** The oldest connection whose handshake is complete, or `null`. */
   accept(): TcpSocket | null {
     const tcb = this.queue.accept();
-    return tcb === null ? null : new TcpSocket(tcb);
+    if (tcb === null) return null;
+    setUserTimeout(tcb, this.userTimeoutMs);
+    return new TcpSocket(tcb);
   }
 
   /** Frees the port. Connections that were not accepted are reset. */

@@ -21,11 +21,17 @@ export interface Endpoints {
 const REOPENING_STEP = 65_537;
 
 /** RFC 9293 3.10.1, active OPEN: a SYN is due, the state is SYN-SENT. The caller enters it into the socket set. */
-export function openActive(context: SocketContext, ends: Endpoints, path: Path, index: number): Tcb {
+export function openActive(
+  context: SocketContext,
+  ends: Endpoints,
+  path: Path,
+  index: number,
+  connectTimeoutMs: number,
+): Tcb {
   const tcb = open(context, ends, path, index);
   tcb.activeOpen = true;
   tcb.state = SYN_SENT;
-  expireIn(tcb, context.tcp.connectTimeoutMs);
+  expireIn(tcb, connectTimeoutMs);
   context.stats.tcpActiveOpens++;
   ready(tcb);
   return tcb;

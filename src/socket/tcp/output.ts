@@ -31,6 +31,7 @@ import { writeTimestamps } from "./timestamps.ts";
 import { noteProbeSent, scheduleProbe } from "./tlp.ts";
 import { IN_FLIGHT, NONE } from "./transmissions.ts";
 import { noteForUndo } from "./undo.ts";
+import { beforeUserTimeout } from "./user-timeout.ts";
 import { receiveWindow, takeWindowField } from "./window.ts";
 
 /** What is paced goes in bursts of so many ms: no timer is much finer. */
@@ -418,7 +419,7 @@ function startRttMeasurement(tcb: Tcb, now: number): void {
 /** RFC 6298 5.1. */
 function startRetransmissionTimer(tcb: Tcb, now: number): void {
   if (tcb.retransmitAt !== NEVER) return;
-  tcb.retransmitAt = now + tcb.rto;
+  tcb.retransmitAt = beforeUserTimeout(tcb, now + tcb.rto);
   schedule(tcb);
 }
 
@@ -426,6 +427,6 @@ function startRetransmissionTimer(tcb: Tcb, now: number): void {
 function startPersistTimer(tcb: Tcb, now: number): void {
   if (tcb.probeBackoff === 0 && !tcb.probing) tcb.unackedSince = now;
   const interval = tcb.rto * 2 ** Math.min(tcb.probeBackoff, 16);
-  tcb.persistAt = now + Math.min(interval, tcb.context.tcp.maxRtoMs);
+  tcb.persistAt = beforeUserTimeout(tcb, now + Math.min(interval, tcb.context.tcp.maxRtoMs));
   schedule(tcb);
 }

@@ -200,6 +200,8 @@ export class Tcb {
   backoff = 0;
   /** When the oldest unacknowledged byte was sent first, or the peer was heard of last in between; for R2. */
   unackedSince = 0;
+  /** R2 in ms; 0 for that of all connections. */
+  userTimeoutMs = 0;
 
   // Congestion control: RFC 5681.
   control: CongestionControl;

@@ -13,6 +13,7 @@ import {
   setKeepAlive,
   shutdown,
 } from "./user-calls.ts";
+import { setUserTimeout } from "./user-timeout.ts";
 import { receiveWindow } from "./window.ts";
 
 /** What `TcpSocket.info` tells: RFC 9293 3.10.6, STATUS, and what the later RFCs measure. */
@@ -241,6 +242,18 @@ export class TcpSocket {
   setKeepAlive(idleMs: number, intervalMs?: number, probes?: number): void {
     const { tcp } = this.tcb.context;
     setKeepAlive(this.tcb, idleMs, intervalMs ?? tcp.keepAliveIntervalMs, probes ?? tcp.keepAliveProbes);
+  }
+
+  /**
+   * How long the peer may leave something unacknowledged, be it text, a window probe or a keep-alive, before the connection
+   * ends with ETIMEDOUT: R2 of RFC 9293 3.8.3, Linux's TCP_USER_TIMEOUT. With it, keep-alive gives up after this time
+   * instead of after a number of probes.
+   *
+   * @param ms 0 for the stack's `userTimeoutMs`
+   * @throws StackError EINVAL
+   */
+  setUserTimeout(ms: number): void {
+    setUserTimeout(this.tcb, ms);
   }
 
   info(): TcpInfo {

@@ -24,6 +24,7 @@ import {
 import { onProbeTimeout } from "./tlp.ts";
 import { abandon, enterClosed, ready } from "./transitions.ts";
 import { expectUndo } from "./undo.ts";
+import { adviseAtR1, beforeUserTimeout, isSilentTooLong, isTimedOut } from "./user-timeout.ts";
 
 /**
  * Tells the deadline heap when the connection has to be looked at next. A deadline that moved later is left where it
@@ -95,12 +96,13 @@ function onRetransmissionTimeout(tcb: Tcb, now: number): void {
     enterClosed(tcb, "ETIMEDOUT");
     return;
   }
-  if (tcb.state !== SYN_SENT && now - tcb.unackedSince >= tcp.userTimeoutMs) {
+  if (tcb.state !== SYN_SENT && isTimedOut(tcb, now)) {
     abandon(tcb, tcb.softError ?? "ETIMEDOUT");
     return;
   }
   backOff(tcb);
-  tcb.retransmitAt = now + tcb.rto;
+  adviseAtR1(tcb);
+  tcb.retransmitAt = beforeUserTimeout(tcb, now + tcb.rto);
   if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) {
     tcb.due |= DUE_SYN;
   } else {
@@ -141,10 +143,9 @@ function onReorderingTimeout(tcb: Tcb, now: number): void {
 
 /** RFC 9293 3.8.6.1 (zero-window probe) and 3.8.6.2.1 (the override timeout of silly-window avoidance). */
 function onPersistTimeout(tcb: Tcb, now: number): void {
-  const { tcp } = tcb.context;
   tcb.persistAt = NEVER;
   // The peer has answered probes as long as `unackedSince` moves: then it may keep its window shut for ever.
-  if (now - tcb.unackedSince >= tcp.userTimeoutMs) {
+  if (isTimedOut(tcb, now)) {
     abandon(tcb, tcb.softError ?? "ETIMEDOUT");
     return;
   }
@@ -164,7 +165,7 @@ function onKeepAliveTimeout(tcb: Tcb, now: number): void {
     tcb.keepAliveAt = now + tcb.keepAliveIdleMs;
     return;
   }
-  if (tcb.keepAlivesUnanswered >= tcb.keepAliveCount) {
+  if (isSilentTooLong(tcb, now)) {
     abandon(tcb, tcb.softError ?? "ETIMEDOUT");
     return;
   }
