@@ -31,10 +31,11 @@ export {
 export { type IcmpBuffers, IcmpMessage, type IcmpSocket } from "./socket/icmp-socket.ts";
 export type { BindOptions, ConnectOptions, IcmpOptions, ListenOptions } from "./socket/socket-set.ts";
 export type { CongestionControlName } from "./socket/tcp/congestion/control.ts";
+export type { RecoveryPhase, TcpInfo } from "./socket/tcp/info.ts";
 export type { TcpListener } from "./socket/tcp/listener.ts";
 export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { Consumer, TcpState } from "./socket/tcp/tcb.ts";
-export type { TcpInfo, TcpSocket } from "./socket/tcp/tcp-socket.ts";
+export type { TcpSocket } from "./socket/tcp/tcp-socket.ts";
 export { END_OF_STREAM } from "./socket/tcp/user-calls.ts";
 export type { UdpBuffers, UdpOrigin, UdpSocket } from "./socket/udp-socket.ts";
 export { type InterfaceOptions, type RouteOptions, Stack, type StackOptions } from "./stack.ts";

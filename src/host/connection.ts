@@ -1,8 +1,9 @@
 import { StackError } from "../errors.ts";
 import { CLOSED_EVENT, FINISHED, READABLE, WRITABLE } from "../socket/events.ts";
+import type { TcpInfo } from "../socket/tcp/info.ts";
 import type { TcpSettings } from "../socket/tcp/settings.ts";
 import type { TcpState } from "../socket/tcp/tcb.ts";
-import type { TcpInfo, TcpSocket } from "../socket/tcp/tcp-socket.ts";
+import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import { END_OF_STREAM } from "../socket/tcp/user-calls.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { formatAddress } from "../wire/ip-address.ts";

@@ -14,6 +14,10 @@ const ECHO_DUE = 2;
 /** We have slowed down: the next new text says so. */
 const CWR_DUE = 4;
 
+export function isEcnAgreed(tcb: Tcb): boolean {
+  return (tcb.ecn & ECN_AGREED) !== 0;
+}
+
 /** 6.1.1: what our SYN, or SYN-ACK, says. A SYN that goes unanswered may have met somebody who takes offence: the next one does without. */
 export function offerEcn(tcb: Tcb, seg: TcpSegment): void {
   if (seg.flags & ACK) {

@@ -33,6 +33,7 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
     receiveNextText(tcb, seg, bytes, now);
     return false;
   }
+  tcb.segmentsReceived++;
   if (tcb.state === CLOSED) return false;
   if (tcb.state === SYN_SENT) return inSynSent(tcb, seg, bytes, now);
   if (tcb.state === SYN_RECEIVED && !beforeSynReceived(tcb, seg)) return false;
@@ -96,6 +97,7 @@ export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
 
 /** Takes a segment that is the next text. */
 export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
+  tcb.segmentsReceived++;
   tcb.sndWl1 = seg.seq;
   tcb.sndWl2 = seg.ack;
   noteTimestamp(tcb, seg, now);

@@ -6,6 +6,7 @@ import { noteAnswer } from "./delayed-ack.ts";
 import { noteAppLimited } from "./delivery-rate.ts";
 import { markNewText, saysSlower, writeEcho } from "./ecn.ts";
 import { giveUpFrto, sendsNewOnly } from "./frto.ts";
+import { BY_CONGESTION, BY_NOTHING, BY_PEER, noteAllSent, noteLimit } from "./limits.ts";
 import { OPEN, RECOVERY } from "./loss-recovery.ts";
 import { writeSynOptions } from "./options.ts";
 import { limitedTransmit, underWay } from "./recovery.ts";
@@ -85,6 +86,7 @@ export function countFollowers(tcb: Tcb, count: number, now: number): void {
   // The record of the segment they follow, which was sent at the same time, has room for any.
   noteSent(tcb, length, now);
   advanceSent(tcb, length);
+  tcb.segmentsSent += count;
   tcb.control.onSend(tcb, length, false, now);
   scheduleProbe(tcb, now);
 }
@@ -186,6 +188,7 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
     tcb.due &= ~(DUE_PROBE | DUE_PUSH);
     if (tcb.finQueued) return sendNew(tcb, seg, flight, 0, true, now);
     noteAppLimited(tcb);
+    noteAllSent(tcb, flight, now);
     return false;
   }
   restartAfterIdle(tcb, now);
@@ -200,10 +203,18 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (length <= 0 || !isWorthSending(tcb, length, unsent, flight)) {
     // Only the peer's window can hold text back while nothing is in flight: its update may get lost.
     if (flight === 0 && tcb.persistAt === NEVER) startPersistTimer(tcb, now);
-    if (length === unsent) noteAppLimited(tcb);
+    if (length === unsent) {
+      noteAppLimited(tcb);
+      noteLimit(tcb, BY_NOTHING, now);
+    } else {
+      noteLimit(tcb, congestion < tcb.sndWnd - flight ? BY_CONGESTION : BY_PEER, now);
+    }
     return false;
   }
-  if (isPaced(tcb, now)) return false;
+  if (isPaced(tcb, now)) {
+    noteLimit(tcb, BY_CONGESTION, now);
+    return false;
+  }
   tcb.persistAt = NEVER;
   return sendNew(tcb, seg, flight, length, tcb.finQueued && length === unsent, now);
 }
@@ -404,6 +415,7 @@ function header(tcb: Tcb, seg: TcpSegment, seq: number, flags: number): void {
   seg.segmentSize = 0;
   seg.ecn = 0;
   resetTcpOptions(seg);
+  tcb.segmentsSent++;
   if (flags & ACK) tcb.lastAckSent = tcb.rcvNxt;
   if (tcb.ecn !== 0) writeEcho(tcb, seg);
   // RFC 7323 3.2; a SYN has them among its other options.

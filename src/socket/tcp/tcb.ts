@@ -8,6 +8,7 @@ import type { SocketContext } from "../context.ts";
 import type { CongestionControl } from "./congestion/control.ts";
 import { createCongestionControl } from "./congestion/control-factory.ts";
 import { INITIAL_SSTHRESH } from "./congestion/slow-start.ts";
+import { BY_NOTHING, type Limit } from "./limits.ts";
 import type { ListenQueue } from "./listen-queue.ts";
 import { LossRecovery } from "./loss-recovery.ts";
 import { SackReport } from "./sack.ts";
@@ -270,6 +271,14 @@ export class Tcb {
   bytesReceived = 0;
   retransmissions = 0;
   bytesRetransmitted = 0;
+  segmentsSent = 0;
+  segmentsReceived = 0;
+  /** What holds text back, since when, and how long each has: see `limits.ts`. */
+  limit: Limit = BY_NOTHING;
+  limitSince = 0;
+  limitedByCongestionMs = 0;
+  limitedByPeerMs = 0;
+  limitedByBufferMs = 0;
   openedAt = 0;
 
   constructor(context: SocketContext) {

@@ -1,7 +1,8 @@
 import { type ErrorCode, StackError } from "../../errors.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
 import { setCorked, setNoDelay } from "./cork.ts";
-import { CLOSED, type Consumer, flightSize, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
+import { type TcpInfo, tcpInfo } from "./info.ts";
+import { CLOSED, type Consumer, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
 import {
   abort,
   atEnd,
@@ -14,33 +15,6 @@ import {
   shutdown,
 } from "./user-calls.ts";
 import { setUserTimeout } from "./user-timeout.ts";
-import { receiveWindow } from "./window.ts";
-
-/** What `TcpSocket.info` tells: RFC 9293 3.10.6, STATUS, and what the later RFCs measure. */
-export interface TcpInfo {
-  readonly state: TcpState;
-  /** Smoothed round-trip time in ms (RFC 6298), or `null` before the first measurement. */
-  readonly srttMs: number | null;
-  readonly rttvarMs: number;
-  readonly rtoMs: number;
-  /** Congestion window and threshold in bytes (RFC 5681); the threshold is `null` before the first loss. */
-  readonly cwnd: number;
-  readonly ssthresh: number | null;
-  /** Bytes sent and not acknowledged. */
-  readonly flightSize: number;
-  /** Largest payload of a segment that we send. */
-  readonly mss: number;
-  /** Windows in bytes: what the peer lets us send, what we let it send. */
-  readonly sndWnd: number;
-  readonly rcvWnd: number;
-  /** Bytes that the peer has acknowledged, and that have arrived in order. */
-  readonly bytesSent: number;
-  readonly bytesReceived: number;
-  /** Segments sent again. */
-  readonly retransmissions: number;
-  /** When the SYN or SYN-ACK was sent first, in the time that the stack is polled with. */
-  readonly openedAtMs: number;
-}
 
 /**
  * One TCP connection. Calls never wait: bytes move between the program and the connection's buffers, and `poll` moves
@@ -256,24 +230,9 @@ export class TcpSocket {
     setUserTimeout(this.tcb, ms);
   }
 
+  /** How the connection does: see {@link TcpInfo}. */
   info(): TcpInfo {
-    const { tcb } = this;
-    return {
-      state: this.state,
-      srttMs: tcb.srtt < 0 ? null : tcb.srtt,
-      rttvarMs: tcb.rttvar,
-      rtoMs: tcb.rto,
-      cwnd: tcb.cwnd,
-      ssthresh: tcb.ssthresh === 0x7fffffff ? null : tcb.ssthresh,
-      flightSize: flightSize(tcb),
-      mss: tcb.mss,
-      sndWnd: tcb.sndWnd,
-      rcvWnd: receiveWindow(tcb),
-      bytesSent: tcb.bytesSent,
-      bytesReceived: tcb.bytesReceived,
-      retransmissions: tcb.retransmissions,
-      openedAtMs: tcb.openedAt,
-    };
+    return tcpInfo(this.tcb);
   }
 }
 

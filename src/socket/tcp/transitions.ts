@@ -2,6 +2,7 @@ import type { ErrorCode } from "../../errors.ts";
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { CLOSED_EVENT, CONNECTED, FINISHED, READABLE, WRITABLE } from "../events.ts";
 import { startCongestionControl } from "./congestion.ts";
+import { BY_NOTHING, noteLimit } from "./limits.ts";
 import { startRack } from "./rack.ts";
 import { onHandshakeDone } from "./rto.ts";
 import {
@@ -110,6 +111,7 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   tcb.corkAt = NEVER;
   tcb.keepAliveAt = NEVER;
   tcb.expireAt = NEVER;
+  noteLimit(tcb, BY_NOTHING, context.now);
   tcb.sendBuffer.clear();
   tcb.sent.clear();
   if (error !== null || tcb.receiveClosed) tcb.receiveBuffer.clear();
