@@ -1,8 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { Bbr } from "../../../src/socket/tcp/congestion/bbr.ts";
-import { sendQuantum } from "../../../src/socket/tcp/congestion/bbr-model.ts";
 import {
-  type BbrState,
+  advanceMaxBwFilter,
+  inflight,
+  sendQuantum,
+  updateAckAggregation,
+} from "../../../src/socket/tcp/congestion/bbr-model.ts";
+import { setCwnd } from "../../../src/socket/tcp/congestion/bbr-output.ts";
+import {
+  BbrState,
   DRAIN,
   PROBE_BW_CRUISE,
   PROBE_BW_DOWN,
@@ -11,6 +17,7 @@ import {
   PROBE_RTT,
   STARTUP,
 } from "../../../src/socket/tcp/congestion/bbr-state.ts";
+import { AckSample } from "../../../src/socket/tcp/congestion/control.ts";
 import { Cubic } from "../../../src/socket/tcp/congestion/cubic.ts";
 import { Bottleneck, mbit, type Path, type Sender, type SenderOptions } from "../../support/bottleneck.ts";
 import { Driver, plainTcb } from "../../support/congestion.ts";
@@ -91,9 +98,28 @@ describe("5.3.1: Startup", () => {
   });
 
   test("losses of 1 % do not end it", () => {
-    const f = flow({ loss: 0.01, seed: 5 });
-    f.until(DRAIN);
-    expect(f.bbr.maxBw / RATE).toBeGreaterThan(0.9);
+    for (let seed = 1; seed <= 8; seed++) {
+      const f = flow({ loss: 0.01, seed });
+      f.until(DRAIN);
+      expect(f.bbr.maxBw / RATE).toBeGreaterThan(0.9);
+    }
+  });
+
+  test("5.6.2: the pace never goes down in it", () => {
+    const f = flow({}, 0, { supply: RATE / 100 });
+    const initial = (2.77 * 10 * 1_448) / RTT;
+    f.link.run(2_000);
+    expect(f.sender.tcb.pacingRate).toBeCloseTo(initial, 6);
+  });
+
+  test("nor does it become nothing, when it ends before a rate was found", () => {
+    const d = new Driver(new Bbr());
+    const { pacingRate } = d.tcb;
+    d.sends(1_000);
+    d.control.onCongestion(d.tcb, true, d.now);
+    d.acks(1_000);
+    expect(stateOf(d.control as Bbr).fullBwReached).toBe(true);
+    expect(d.tcb.pacingRate).toBe(pacingRate);
   });
 
   test("A.7: a program that writes little leaves it there, for as long as it does", () => {
@@ -306,6 +332,12 @@ describe("5.5: the model", () => {
     expect(bbr.maxBw).toBe(1_000);
     for (let i = 0; i < 50; i++) acks(10, true);
     expect(bbr.maxBw).toBe(1_000);
+    // Also not when cycles pass in which there was nothing else.
+    for (let i = 0; i < 4; i++) {
+      advanceMaxBwFilter(bbr);
+      acks(10, true);
+    }
+    expect(bbr.maxBw).toBe(1_000);
     acks(2_000, true);
     expect(bbr.maxBw).toBe(2_000);
   });
@@ -355,6 +387,39 @@ describe("5.5: the model", () => {
     f.link.run(20_000);
     expect(most).toBeLessThan(1.5 * BDP);
     expect(sum / events).toBeLessThan(0.25 * BDP);
+  });
+
+  test("A.13, 5.5.9: what is acknowledged at once beyond what was expected may be under way as well", () => {
+    const tcb = plainTcb({ mss: 1_000 });
+    const bbr = Object.assign(new BbrState(0), { bw: 100, minRttMs: 50, fullBwReached: true });
+    bbr.state = PROBE_BW_CRUISE;
+    tcb.cwnd = 40_000;
+    tcb.pacingRate = 100;
+    const ack = Object.assign(new AckSample(), { delivered: 5_000 });
+    updateAckAggregation(bbr, tcb, ack, 10);
+    expect(bbr.extraAcked).toBe(5_000);
+    // 10 ms later 1,000 were to be expected.
+    updateAckAggregation(bbr, tcb, ack, 20);
+    expect(bbr.extraAcked).toBe(9_000);
+    setCwnd(bbr, tcb, ack);
+    expect(tcb.cwnd).toBe(2 * 100 * 50 + 9_000);
+    // It is remembered for five to ten rounds, and what was slower than expected begins anew.
+    bbr.roundCount = 7;
+    updateAckAggregation(bbr, tcb, Object.assign(ack, { delivered: 10 }), 1_000);
+    expect(Math.max(bbr.extraAcked, bbr.lastExtraAcked)).toBe(9_000);
+    bbr.roundCount = 14;
+    updateAckAggregation(bbr, tcb, ack, 2_000);
+    expect(Math.max(bbr.extraAcked, bbr.lastExtraAcked)).toBe(10);
+  });
+
+  test("5.5.8.1: three times what is handed over at once is always allowed", () => {
+    const tcb = plainTcb({ mss: 1_000 });
+    tcb.pacingRate = 12_500;
+    const bbr = Object.assign(new BbrState(0), { minRttMs: 1, state: PROBE_BW_CRUISE });
+    expect(inflight(bbr, tcb, 12_500, 1)).toBe(37_500);
+    expect(inflight(bbr, tcb, 12_500, 4)).toBe(50_000);
+    bbr.state = PROBE_BW_UP;
+    expect(inflight(bbr, tcb, 12_500, 1)).toBe(39_500);
   });
 
   test("5.6.3: a millisecond at once, from two segments to 64 KiB", () => {

@@ -75,6 +75,15 @@ describe("3.1: congestion avoidance", () => {
     d.acks(21 * MSS);
     expect(d.tcb.cwnd).toBe(22 * MSS);
   });
+
+  test("what is acknowledged beyond a window's worth counts for the next segment", () => {
+    const d = reducedFrom(40);
+    d.acks(19 * MSS);
+    d.acks(2 * MSS);
+    expect(d.tcb.cwnd).toBe(21 * MSS);
+    d.acks(20 * MSS);
+    expect(d.tcb.cwnd).toBe(22 * MSS);
+  });
 });
 
 describe("3.1: ssthresh = max(FlightSize / 2, 2 * SMSS)", () => {

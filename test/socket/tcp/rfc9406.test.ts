@@ -75,6 +75,7 @@ for (const [name, create] of controls) {
         d.round(150);
       }
       // The sixth round's first ACK ends it.
+      expect(inSlowStart(d)).toBe(true);
       d.round(150);
       expect(inSlowStart(d)).toBe(false);
       expect(growth(d, 150)).toBeLessThan(1.05);

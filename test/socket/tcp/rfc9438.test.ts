@@ -108,6 +108,14 @@ describe("4.2: W_cubic(t) = C * (t - K)^3 + W_max", () => {
     expect(Math.abs(near.tcb.cwnd - far.tcb.cwnd)).toBeLessThan(0.02 * near.tcb.cwnd);
   });
 
+  test("the window goes towards where the curve is a round trip later", () => {
+    const d = reducedFrom(1_000);
+    d.round(500);
+    // W_cubic is 700 at 0 s, 746.9 at 0.5 s and 788.3 at 1 s; at t alone it would lag behind, below 720.
+    expect(d.tcb.cwnd / MSS).toBeGreaterThan(730);
+    expect(d.tcb.cwnd / MSS).toBeLessThan(788.3);
+  });
+
   test("at most half as much again in a round trip", () => {
     const d = reducedFrom(10);
     d.round(100);
