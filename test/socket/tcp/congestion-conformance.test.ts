@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { randomBelow, seededRandom } from "../../../src/random.ts";
 import {
@@ -18,6 +18,9 @@ import { Bottleneck, jain, mbit, type Path, type Sender } from "../../support/bo
 import { plainTcb } from "../../support/congestion.ts";
 
 /** What every congestion control has to do, whatever it is. */
+
+// Minutes of simulated time, on machines that have other things to do as well.
+setDefaultTimeout(30_000);
 
 const RATE = mbit(50);
 const RTT = 40;

@@ -1,10 +1,13 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createCongestionControl } from "../../../src/socket/tcp/congestion/control-factory.ts";
 import { Cubic } from "../../../src/socket/tcp/congestion/cubic.ts";
 import { Bottleneck, mbit } from "../../support/bottleneck.ts";
 import { Driver } from "../../support/congestion.ts";
 
 /** RFC 9438: CUBIC. Windows in segments of 1,000 bytes, K and t in seconds, as in the RFC's formulas. */
+
+// Minutes of simulated time, on machines that have other things to do as well.
+setDefaultTimeout(30_000);
 
 const MSS = 1_000;
 

@@ -6,6 +6,7 @@ import {
   inflightWithHeadroom,
   startRound,
   targetInflight,
+  toleratedLoss,
 } from "./bbr-model.ts";
 import { resetCongestionSignals, resetShortTermModel } from "./bbr-short-term.ts";
 import {
@@ -119,7 +120,7 @@ export function isInflightTooHigh(bbr: BbrState, tcb: Tcb, lost: number, txPipe:
 
 /** 2.7, or what the program tolerates where that is more. */
 export function lossThreshold(bbr: BbrState): number {
-  return Math.max(LOSS_THRESH, bbr.toleratedLoss);
+  return Math.max(LOSS_THRESH, toleratedLoss(bbr));
 }
 
 /** 5.3.3.9: one more segment a round trip, then two, four, eight ... */

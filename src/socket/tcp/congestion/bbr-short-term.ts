@@ -1,5 +1,5 @@
 import type { Tcb } from "../tcb.ts";
-import { updateMaxBw } from "./bbr-model.ts";
+import { toleratedLoss, updateMaxBw } from "./bbr-model.ts";
 import { type BbrState, BETA, isProbingBw } from "./bbr-state.ts";
 import type { AckSample } from "./control.ts";
 
@@ -45,7 +45,7 @@ export function updateCongestionSignals(bbr: BbrState, tcb: Tcb, ack: AckSample)
 
 function exceedsTolerance(bbr: BbrState): boolean {
   // `lostInRound` is larger than anything where the network has said that it is congested.
-  return bbr.lostInRound > bbr.toleratedLoss * (bbr.lostInRound + bbr.inflightLatest);
+  return bbr.lostInRound > toleratedLoss(bbr) * (bbr.lostInRound + bbr.inflightLatest);
 }
 
 /** 5.5.10.3: InitLowerBounds, and LossLowerBounds. */

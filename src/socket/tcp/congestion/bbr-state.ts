@@ -40,8 +40,8 @@ const UNKNOWN = Number.POSITIVE_INFINITY;
 
 export class BbrState {
   /**
-   * Loss rate of a round trip that is not taken for congestion. 0 is the draft: any loss outside of a probe makes it
-   * slower, and in a probe more than LOSS_THRESH ends it.
+   * Loss rate of a round trip that is not taken for congestion as long as the path has no queue. 0 is the draft: any loss
+   * outside of a probe makes it slower, and in a probe more than LOSS_THRESH ends it.
    */
   readonly toleratedLoss: number;
 
@@ -63,6 +63,8 @@ export class BbrState {
 
   // 5.5.7 and 5.3.4: the shortest round-trip time, and when it was found.
   minRttMs = UNKNOWN;
+  /** The last round-trip time. */
+  rttMs = 0;
   minRttAt = 0;
   probeRttMinMs = UNKNOWN;
   probeRttMinAt = 0;

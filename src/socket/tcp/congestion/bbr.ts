@@ -38,8 +38,8 @@ export class Bbr implements CongestionControl {
   private readonly state: BbrState;
 
   /**
-   * @param toleratedLoss the loss rate of a round trip, from 0 to below 1, that is not taken for congestion; 0 is the
-   *   draft
+   * @param toleratedLoss the loss rate of a round trip, from 0 to below 1, that is not taken for congestion as long as
+   *   round-trip times show no queue; 0 is the draft
    * @throws StackError EINVAL when it is not
    */
   constructor(toleratedLoss = 0) {
@@ -72,6 +72,7 @@ export class Bbr implements CongestionControl {
   /** 5.2.3. */
   onAck(tcb: Tcb, ack: AckSample, now: number): void {
     const bbr = this.state;
+    if (ack.rttMs >= 0) bbr.rttMs = ack.rttMs;
     if (ack.rateBytes >= 0) {
       takeDeliveryRate(bbr, ack);
       updateLatestDeliverySignals(bbr, tcb, ack);

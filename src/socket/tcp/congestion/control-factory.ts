@@ -10,7 +10,8 @@ export const CONGESTION_CONTROLS: readonly CongestionControlName[] = ["cubic", "
 /**
  * A new control, for one connection.
  *
- * @param toleratedLoss for BBR: the loss rate of a round trip that is not taken for congestion
+ * @param toleratedLoss for BBR: the loss rate of a round trip that is not taken for congestion as long as
+ *   round-trip times show no queue
  * @throws StackError EINVAL when there is none of this name
  * @example
  * ```ts
