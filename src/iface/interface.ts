@@ -80,6 +80,8 @@ export class Interface implements Path {
   /** What the next poll is to see to: see `link-events.ts`. */
   mtuChanged = false;
   linkCameUp = false;
+  /** The link is down, and nobody can be blamed for not answering. */
+  isDown = false;
 
   private currentMtu: number;
   private readonly broadcasts: readonly IpAddress[];
@@ -156,6 +158,7 @@ export class Interface implements Path {
    */
   setLink(up: boolean): void {
     this.linkCameUp = up;
+    this.isDown = !up;
     if (!up) this.link?.detection.linkDown();
   }
 

@@ -117,7 +117,7 @@ export class Routes implements Routing {
   doubt(remote: IpAddress): void {
     const found = findRoute(this.routes, remote);
     const iface = this.interfaces.find((candidate) => candidate === found?.path);
-    iface?.link?.neighbours.suspect(iface.nextHop(remote));
+    if (iface !== undefined && !iface.isDown) iface.link?.neighbours.suspect(iface.nextHop(remote));
   }
 
   isLocal(address: IpAddress): boolean {

@@ -44,7 +44,7 @@ for (const example of ["tun", "tap", "raw"]) {
         const missing = await ns.run([...get(example), "-v", `${url}/none`], { cwd: root });
         expect(missing.exitCode).toBe(0);
         expect(missing.stderr).toMatch(
-          / Out IP 192\.168\.69\.1\.[0-9]+ > 192\.168\.69\.100\.8000: Flags \[S\], /,
+          / Out IP 192\.168\.69\.1\.[0-9]+ > 192\.168\.69\.100\.8000: Flags \[SEW\], /,
         );
         expect(missing.stderr).not.toContain("Flags [R");
       } finally {

@@ -13,6 +13,8 @@ import { ready } from "./transitions.ts";
 /** RFC 8985 7.2: TLP.max_ack_delay. */
 const MAX_ACK_DELAY_MS = 200;
 const PTO_BEFORE_RTT_MS = 1_000;
+/** A peer on this machine, or beside it, that takes so long is not silent: its processor, or ours, has something else to do. */
+const LEAST_PTO_MS = 10;
 /** A timer is not finer than its clock. */
 const GRANULARITY_MS = 2;
 
@@ -31,7 +33,7 @@ export function scheduleProbe(tcb: Tcb, now: number): void {
     tcb.probeAt = NEVER;
     return;
   }
-  let pto = tcb.srtt < 0 ? PTO_BEFORE_RTT_MS : 2 * tcb.srtt + GRANULARITY_MS;
+  let pto = tcb.srtt < 0 ? PTO_BEFORE_RTT_MS : Math.max(2 * tcb.srtt + GRANULARITY_MS, LEAST_PTO_MS);
   if (sent.pipe <= tcb.mss) pto += MAX_ACK_DELAY_MS;
   tcb.probeAt = Math.min(now + pto, tcb.retransmitAt);
   schedule(tcb);
