@@ -95,6 +95,7 @@ export function takeSackBlocks(tcb: Tcb, seg: TcpSegment, now: number): void {
   loss.knownBlocks ??= new Int32Array(2 * MOST_BLOCKS);
   // From the lowest on: what is delivered below what was delivered before was overtaken, and blocks come in any order.
   let done = 0;
+  let isAll = true;
   for (let i = first; i < sackCount; i++) {
     let lowest = -1;
     for (let j = first; j < sackCount; j++) {
@@ -106,9 +107,10 @@ export function takeSackBlocks(tcb: Tcb, seg: TcpSegment, now: number): void {
     const to = sackEdges[2 * lowest + 1];
     // What was never sent, or has been acknowledged, is no news; a block that wraps is nonsense.
     if (!seqLt(from, to) || seqLt(from, tcb.sndUna) || seqGt(to, tcb.sndNxt)) continue;
-    if (!isKnown(tcb, from, to)) sackRange(tcb, from, to, now);
+    if (!isKnown(tcb, from, to) && !sackRange(tcb, from, to, now)) isAll = false;
   }
-  loss.knownCount = sackCount - first;
+  // What was left out is news when it comes again.
+  loss.knownCount = isAll ? sackCount - first : 0;
   for (let i = 0; i < 2 * loss.knownCount; i++) loss.knownBlocks[i] = sackEdges[2 * first + i];
 }
 
@@ -142,11 +144,15 @@ function mayCut(tcb: Tcb): boolean {
   return tcb.sent.count < CUTS_FOR_SURE + (2 * flightSize(tcb)) / tcb.mss;
 }
 
-/** [from, to) lies in the flight. Where there are no more records, a record that it cuts is left out: it may say less. */
-function sackRange(tcb: Tcb, from: number, to: number, now: number): void {
+/**
+ * [from, to) lies in the flight. Where there are no more records, a record that it cuts is left out. Returns whether all of
+ * it is SACKed now.
+ */
+function sackRange(tcb: Tcb, from: number, to: number, now: number): boolean {
   const { sent } = tcb;
   const { transmissions } = tcb.context;
   let record = sent.find(from);
+  let isAll = record !== NONE;
   while (record !== NONE && seqLt(transmissions.seq[record], to)) {
     const next = transmissions.next[record];
     if (transmissions.fate[record] === SACKED) {
@@ -155,13 +161,16 @@ function sackRange(tcb: Tcb, from: number, to: number, now: number): void {
     }
     if (seqLt(transmissions.seq[record], from)) {
       const behind = mayCut(tcb) ? sent.split(record, from) : NONE;
+      if (behind === NONE) isAll = false;
       record = behind === NONE ? next : behind;
       continue;
     }
-    if (seqGt(transmissions.end[record], to) && (!mayCut(tcb) || sent.split(record, to) === NONE)) return;
+    if (seqGt(transmissions.end[record], to) && (!mayCut(tcb) || sent.split(record, to) === NONE))
+      return false;
     deliver(tcb, record, transmissions.end[record], now);
     record = transmissions.next[sent.markSacked(record)];
   }
+  return isAll;
 }
 
 /** The peer has a record's text up to `end`: so we learn now. */

@@ -1,4 +1,5 @@
 import { describe, expect } from "bun:test";
+import { NONE } from "../../../src/socket/tcp/transmissions.ts";
 import { scenario } from "../../support/tcp.ts";
 import { acks, block, flies, RTT_MS, sacks, segment, starts, withSack } from "../../support/tcp-recovery.ts";
 import { checkScoreboard } from "../../support/tcp-scoreboard.ts";
@@ -63,6 +64,25 @@ describe("2 and 4: pipe, the scoreboard", () => {
     s.passes(RTT_MS);
     expect(sacks(s, 1, block(2, 5))).toEqual([]);
     expect(s.tcb).toMatchObject({ pipe: 10_000, delivered: 0 });
+  });
+});
+
+describe("where other connections have all the records", () => {
+  scenario("what could not be noted is when it is told again", () => {
+    const s = withSack();
+    flies(s, 10_000);
+    s.passes(RTT_MS);
+    const { transmissions } = s.host.stack.sockets.context;
+    const taken: number[] = [];
+    const many = 1_000_000;
+    for (let record = transmissions.take(many); record !== NONE; record = transmissions.take(many))
+      taken.push(record);
+    sacks(s, 1, block(5));
+    expect(s.tcb?.sent).toMatchObject({ sackedBytes: 0, pipe: 10_000 });
+    for (const record of taken) transmissions.give(record, many);
+    sacks(s, 1, block(5));
+    expect(s.tcb?.sent).toMatchObject({ sackedBytes: 1_000, pipe: 9_000 });
+    checkScoreboard(s.tcb!);
   });
 });
 
