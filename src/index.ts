@@ -36,6 +36,7 @@ export type { TcpListener } from "./socket/tcp/listener.ts";
 export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { Consumer, TcpState } from "./socket/tcp/tcb.ts";
 export type { TcpSocket } from "./socket/tcp/tcp-socket.ts";
+export type { TcpTrace, TcpTraceEvent, TraceSegment } from "./socket/tcp/trace.ts";
 export { END_OF_STREAM } from "./socket/tcp/user-calls.ts";
 export type { UdpBuffers, UdpOrigin, UdpSocket } from "./socket/udp-socket.ts";
 export { type InterfaceOptions, type RouteOptions, Stack, type StackOptions } from "./stack.ts";

@@ -4,6 +4,7 @@ import type { TcpInfo } from "../socket/tcp/info.ts";
 import type { TcpSettings } from "../socket/tcp/settings.ts";
 import type { TcpState } from "../socket/tcp/tcb.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
+import type { TcpTrace } from "../socket/tcp/trace.ts";
 import { END_OF_STREAM } from "../socket/tcp/user-calls.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { formatAddress } from "../wire/ip-address.ts";
@@ -145,6 +146,11 @@ export class Connection implements AsyncDisposable {
   /** Round-trip time, windows, counters: RFC 9293 3.10.6, STATUS, and more. */
   info(): TcpInfo {
     return this.socket.info();
+  }
+
+  /** Records what the connection does from now on: see `TcpSocket.startTrace`. */
+  startTrace(capacity?: number): TcpTrace {
+    return this.socket.startTrace(capacity);
   }
 
   /** Nagle's algorithm off (`true`) or on (RFC 9293 3.7.4). */

@@ -47,6 +47,7 @@ function sendSegments(iface: Interface, tcb: Tcb): number {
       return sent;
     }
     if (!nextSegment(tcb, seg, context.now)) return sent;
+    tcb.trace?.sent(seg, context.now);
     copyAddress(tcb.local, seg.source);
     copyAddress(tcb.remote, seg.destination);
     if (seg.payloadLength > 0) {

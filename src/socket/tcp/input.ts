@@ -34,6 +34,15 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
     return false;
   }
   tcb.segmentsReceived++;
+  const { trace } = tcb;
+  if (trace === null) return processSegment(tcb, seg, bytes, now);
+  trace.received(seg, now);
+  const isAnsweredByReset = processSegment(tcb, seg, bytes, now);
+  trace.changes(now);
+  return isAnsweredByReset;
+}
+
+function processSegment(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): boolean {
   if (tcb.state === CLOSED) return false;
   if (tcb.state === SYN_SENT) return inSynSent(tcb, seg, bytes, now);
   if (tcb.state === SYN_RECEIVED && !beforeSynReceived(tcb, seg)) return false;
@@ -91,6 +100,7 @@ export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
     seg.payloadLength > 0 &&
     seg.payloadLength <= receiveWindow(tcb) &&
     seg.sackCount === 0 &&
+    tcb.trace === null &&
     (!tcb.timestamps || (seg.hasTimestamp && seqLeq(tcb.tsRecent, seg.tsVal)))
   );
 }

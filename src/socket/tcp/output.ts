@@ -71,7 +71,7 @@ export function followers(tcb: Tcb, seg: TcpSegment): number {
   const { loss } = tcb;
   if (tcb.due !== 0 || tcb.duplicateAcksDue > 0 || loss.duplicateAcks > 0) return 0;
   if (loss.phase !== OPEN || tcb.probing || tcb.maxText > tcb.mss) return 0;
-  if (tcb.pacingRate !== Number.POSITIVE_INFINITY) return 0;
+  if (tcb.pacingRate !== Number.POSITIVE_INFINITY || tcb.trace !== null) return 0;
   const flight = flightSize(tcb);
   const usable = Math.min(tcb.sndWnd - flight, tcb.cwnd - tcb.sent.pipe);
   // One byte stays for `nextSegment`, which knows of what comes with the last one: PSH, FIN.

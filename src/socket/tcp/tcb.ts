@@ -13,6 +13,7 @@ import type { ListenQueue } from "./listen-queue.ts";
 import { LossRecovery } from "./loss-recovery.ts";
 import { SackReport } from "./sack.ts";
 import { seqDiff } from "./seq.ts";
+import type { TcpTrace } from "./trace.ts";
 import { Transmissions } from "./transmissions.ts";
 
 /** The states of RFC 9293 3.3.2, numbered so that "synchronized" and "FIN received" are comparisons. */
@@ -263,6 +264,8 @@ export class Tcb {
   handler: ((events: number) => void) | null = null;
   /** Is shown text that arrives in order while nothing waits to be read. */
   consumer: Consumer | null = null;
+  /** Records what happens, where the program wants to see it. */
+  trace: TcpTrace | null = null;
   /** Why the connection ended, when not by the book. */
   error: ErrorCode | null = null;
   /** Reported when the connection times out: an ICMP message that is no reason to give up (RFC 9293 3.9.2.2). */

@@ -3,6 +3,7 @@ import type { IpAddress } from "../../wire/ip-address.ts";
 import { setCorked, setNoDelay } from "./cork.ts";
 import { type TcpInfo, tcpInfo } from "./info.ts";
 import { CLOSED, type Consumer, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
+import { TcpTrace } from "./trace.ts";
 import {
   abort,
   atEnd,
@@ -228,6 +229,33 @@ export class TcpSocket {
    */
   setUserTimeout(ms: number): void {
     setUserTimeout(this.tcb, ms);
+  }
+
+  /**
+   * Records what the connection does from now on: its last events, in a ring of so many. A time-sequence graph is drawn from
+   * what it has sent (from `seq` to `seq + length` at `atMs`), and what was acknowledged by what it has received (`ack`, and
+   * `ack + window` as the upper edge).
+   *
+   * @param capacity events kept, 65,536 unless told; each takes 89 bytes
+   * @throws StackError EINVAL
+   *
+   * @example
+   * ```ts
+   * const socket = stack.sockets.connect({ address: "192.168.69.100", port: 80 });
+   * const trace = socket.startTrace();
+   * stack.poll(1_000);
+   * const [syn] = trace.events();
+   * syn.event; // "sent"
+   * ```
+   */
+  startTrace(capacity = 65_536): TcpTrace {
+    this.tcb.trace = new TcpTrace(this.tcb, capacity);
+    return this.tcb.trace;
+  }
+
+  /** Ends `startTrace`; what was recorded stays. */
+  stopTrace(): void {
+    this.tcb.trace = null;
   }
 
   /** How the connection does: see {@link TcpInfo}. */

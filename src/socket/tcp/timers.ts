@@ -60,6 +60,7 @@ export function runTimers(tcb: Tcb, now: number): void {
   if (tcb.state !== CLOSED && tcb.keepAliveAt <= now) onKeepAliveTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.delayedAckAt <= now) onDelayedAckTimeout(tcb);
   if (tcb.corkAt <= now) onCorkTimeout(tcb);
+  tcb.trace?.changes(now);
   if (tcb.index !== -1) {
     const at = tcb.state === CLOSED ? NEVER : nextDeadline(tcb);
     tcb.context.deadlines.set(tcb.index, at);
