@@ -1,5 +1,6 @@
 import { StackError } from "../errors.ts";
 import { CLOSED_EVENT, CONNECTED } from "../socket/events.ts";
+import type { CongestionControlName } from "../socket/tcp/congestion/control.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import { parseAddress } from "../wire/ip-address.ts";
 import { Pending, type WaitOptions } from "./pending.ts";
@@ -18,6 +19,8 @@ export interface HostConnectOptions extends WaitOptions {
   readonly noDelay?: boolean | undefined;
   /** ms in which the peer has to acknowledge what it was sent; see `Connection.setUserTimeout`. */
   readonly userTimeout?: number | undefined;
+  /** How fast the connection sends: `"cubic"`, `"newreno"` or `"bbr"`; `tcp.congestionControl` of the host unless told. */
+  readonly congestionControl?: CongestionControlName | undefined;
 }
 
 /** A handshake under way. */

@@ -127,12 +127,13 @@ export class Host implements AsyncDisposable {
   listen(options: HostListenOptions): Listener {
     this.checkOpen();
     options.signal?.throwIfAborted();
-    const { port, address, backlog, userTimeout } = options;
+    const { port, address, backlog, userTimeout, congestionControl } = options;
     const socket = this.stack.sockets.listen({
       port,
       ...(address === undefined ? {} : { address }),
       ...(backlog === undefined ? {} : { backlog }),
       ...(userTimeout === undefined ? {} : { userTimeout }),
+      ...(congestionControl === undefined ? {} : { congestionControl }),
     });
     const adopt = (accepted: TcpSocket) => this.adopt(accepted);
     const onClose = (closed: Listener) => this.listeners.delete(closed);
@@ -156,7 +157,7 @@ export class Host implements AsyncDisposable {
     this.checkOpen();
     checkWait(options);
     checkHostAddress(options.address);
-    const { address, port, localAddress, localPort, noDelay, userTimeout } = options;
+    const { address, port, localAddress, localPort, noDelay, userTimeout, congestionControl } = options;
     const socket = this.stack.sockets.connect({
       address,
       port,
@@ -164,6 +165,7 @@ export class Host implements AsyncDisposable {
       ...(localPort === undefined ? {} : { localPort }),
       ...(noDelay === undefined ? {} : { noDelay }),
       ...(userTimeout === undefined ? {} : { userTimeout }),
+      ...(congestionControl === undefined ? {} : { congestionControl }),
     });
     this.pump.wake();
     const attempt = new Attempt(socket, this.runtime, options);

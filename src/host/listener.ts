@@ -1,4 +1,5 @@
 import { StackError } from "../errors.ts";
+import type { CongestionControlName } from "../socket/tcp/congestion/control.ts";
 import type { TcpListener } from "../socket/tcp/listener.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import { formatAddress } from "../wire/ip-address.ts";
@@ -16,6 +17,8 @@ export interface HostListenOptions {
   readonly backlog?: number | undefined;
   /** ms in which a peer has to acknowledge what it was sent; see `Connection.setUserTimeout`. */
   readonly userTimeout?: number | undefined;
+  /** How fast the connections send; `tcp.congestionControl` of the host unless told. */
+  readonly congestionControl?: CongestionControlName | undefined;
   /** Closes the listener when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }

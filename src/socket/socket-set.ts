@@ -21,6 +21,9 @@ import {
 } from "./icmp-socket.ts";
 import { requirePort } from "./ports.ts";
 import { type Path, requireRoute } from "./routing.ts";
+import type { CongestionControlName } from "./tcp/congestion/control.ts";
+import { validateCongestionControl } from "./tcp/congestion/control-factory.ts";
+import { chooseControl } from "./tcp/congestion.ts";
 import { acknowledgeNow } from "./tcp/delayed-ack.ts";
 import { segmentArrives } from "./tcp/input.ts";
 import { TcpListener } from "./tcp/listener.ts";
@@ -43,6 +46,8 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** R2 of the connections, in ms; see `ConnectOptions.userTimeout`. */
   readonly userTimeout?: number;
+  /** How fast the connections send; see `ConnectOptions.congestionControl`. */
+  readonly congestionControl?: CongestionControlName;
 }
 
 export interface ConnectOptions {
@@ -61,6 +66,8 @@ export interface ConnectOptions {
    * `userTimeoutMs`. It bounds `connectTimeout` as well. See `TcpSocket.setUserTimeout`.
    */
   readonly userTimeout?: number;
+  /** How fast the connection sends: `"cubic"`, `"newreno"` or `"bbr"`; the stack's `congestionControl` by default. */
+  readonly congestionControl?: CongestionControlName;
 }
 
 export interface BindOptions {
@@ -127,6 +134,7 @@ export class SocketSet {
     const { port, backlog = DEFAULT_BACKLOG } = options;
     const address = this.localAddress(options.address);
     const userTimeout = checkUserTimeout(options.userTimeout ?? 0);
+    const congestionControl = this.congestionControl(options);
     requirePort(port, 1, "a TCP port to listen on");
     if (!Number.isInteger(backlog) || backlog < 1) {
       throw new StackError("EINVAL", `backlog must be a whole number above 0, not ${backlog}`);
@@ -145,6 +153,7 @@ export class SocketSet {
       closed.index = -1;
     });
     listener.userTimeoutMs = userTimeout;
+    listener.congestionControl = congestionControl;
     this.sockets[index] = listener;
     addTo(this.listeners, port, listener);
     return listener;
@@ -187,13 +196,20 @@ export class SocketSet {
       checkUserTimeout(options.connectTimeout ?? 0) || context.tcp.connectTimeoutMs,
       userTimeout || NEVER,
     );
+    const congestionControl = this.congestionControl(options);
     const index = this.takeIndex();
     const ends = { local, localPort, remote, remotePort: options.port };
     const tcb = openActive(context, ends, route.path, index, connectTimeout);
+    chooseControl(tcb, congestionControl);
     tcb.userTimeoutMs = userTimeout;
     tcb.noDelay = options.noDelay ?? false;
     this.sockets[index] = tcb;
     return new TcpSocket(tcb);
+  }
+
+  /** @throws StackError EINVAL */
+  private congestionControl(options: { congestionControl?: CongestionControlName }): CongestionControlName {
+    return validateCongestionControl(options.congestionControl ?? this.context.tcp.congestionControl);
   }
 
   /**
@@ -299,7 +315,9 @@ export class SocketSet {
       return false;
     }
     if (tcb !== null) enterClosed(tcb, null);
-    this.sockets[index] = openPassive(context, seg, path, index, listener.queue, tcb);
+    const opened = openPassive(context, seg, path, index, listener.queue, tcb);
+    chooseControl(opened, listener.congestionControl);
+    this.sockets[index] = opened;
     return false;
   }
 

@@ -1,3 +1,5 @@
+import type { CongestionControlName } from "./congestion/control.ts";
+import { createCongestionControl } from "./congestion/control-factory.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
 
 /** Where congestion controls begin, and begin anew: RFC 6928, RFC 5681 4.1. How they go on, they know: `congestion/`. */
@@ -5,6 +7,13 @@ import { flightSize, type Tcb } from "./tcb.ts";
 /** RFC 6928: ten segments, but no more than 14,600 bytes unless two segments are longer. */
 export function initialWindow(mss: number): number {
   return Math.min(10 * mss, Math.max(2 * mss, 14_600));
+}
+
+/** The program wants this control for the connection, which is not established yet. */
+export function chooseControl(tcb: Tcb, name: CongestionControlName): void {
+  if (tcb.control.name !== name) {
+    tcb.control = createCongestionControl(name, tcb.context.tcp.bbrToleratedLoss);
+  }
 }
 
 /** RFC 5681 3.1: the connection is established, nothing has been lost yet. */

@@ -1,5 +1,6 @@
 import type { IpAddress } from "../../wire/ip-address.ts";
 import type { SocketContext } from "../context.ts";
+import type { CongestionControlName } from "./congestion/control.ts";
 import { ListenQueue } from "./listen-queue.ts";
 import { TcpSocket } from "./tcp-socket.ts";
 import { abandon } from "./transitions.ts";
@@ -14,6 +15,8 @@ export class TcpListener {
   events = 0;
   /** R2 of the connections that are accepted from now on, in ms; 0 for the stack's. */
   userTimeoutMs = 0;
+  /** How fast the connections send. */
+  congestionControl: CongestionControlName;
   /** Is called with `ACCEPTABLE` at the end of `poll`. */
   handler: ((events: number) => void) | null = null;
   private readonly context: SocketContext;
@@ -32,6 +35,7 @@ export class TcpListener {
     this.index = index;
     this.address = address;
     this.port = port;
+    this.congestionControl = context.tcp.congestionControl;
     this.onClose = onClose;
     // Half-open connections cost no program anything: there may be many more of them than complete ones.
     this.queue = new ListenQueue(this, backlog, Math.max(256, 2 * backlog));

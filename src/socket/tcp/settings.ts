@@ -1,5 +1,6 @@
 import { StackError } from "../../errors.ts";
 import type { CongestionControlName } from "./congestion/control.ts";
+import { createCongestionControl, validateCongestionControl } from "./congestion/control-factory.ts";
 import { windowShiftFor } from "./window.ts";
 
 /**
@@ -30,6 +31,12 @@ export class TcpSettings {
   ecn = true;
   /** How fast connections send: RFC 9438 (CUBIC), RFC 5681 (NewReno), or draft-ietf-ccwg-bbr. */
   congestionControl: CongestionControlName = "cubic";
+  /**
+   * BBR: the loss rate of a round trip, from 0 to below 1, that is not taken for congestion as long as round-trip times
+   * show no queue. 0 is what the draft says, for which 2 % is too much; a radio link loses more than that without being
+   * congested. Ignoring losses is what made BBR's first version known.
+   */
+  bbrToleratedLoss = 0.3;
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */
@@ -79,6 +86,8 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   for (const name of ["receiveBuffer", "maxReceiveBuffer", "sendBuffer", "maxSendBuffer"] as const) {
     requireBuffer(name, settings[name]);
   }
+  validateCongestionControl(settings.congestionControl);
+  createCongestionControl("bbr", settings.bbrToleratedLoss);
   settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
   settings.sendBuffer = Math.min(settings.sendBuffer, settings.maxSendBuffer);
   if (settings.receiveBuffer < settings.maxReceiveBuffer) {

@@ -300,7 +300,7 @@ export class Tcb {
     this.receiveBuffer = new StreamBuffer(context.pool, settings.receiveBuffer);
     this.rto = settings.initialRtoMs;
     this.sent = new Transmissions(context.transmissions);
-    this.control = createCongestionControl(settings.congestionControl);
+    this.control = createCongestionControl(settings.congestionControl, settings.bbrToleratedLoss);
     this.quickAcks = settings.quickAcks;
     this.sack = settings.sack;
     this.timestamps = settings.timestamps;
