@@ -18,8 +18,9 @@ export function chooseControl(tcb: Tcb, name: CongestionControlName): void {
 
 /** RFC 5681 3.1: the connection is established, nothing has been lost yet. */
 export function startCongestionControl(tcb: Tcb, now: number): void {
-  // RFC 5681 3.1: after a SYN or SYN-ACK was lost it is one segment.
-  tcb.cwnd = tcb.backoff > 0 ? tcb.mss : initialWindow(tcb.mss);
+  // RFC 5681 3.1: after a SYN or SYN-ACK was lost it is one segment. After two, as RFC 6928 2 recommends: with an initial
+  // RTO of a second the first one may only have been late.
+  tcb.cwnd = tcb.backoff > 1 ? tcb.mss : initialWindow(tcb.mss);
   tcb.control.start(tcb, now);
 }
 

@@ -30,9 +30,18 @@ describe("RFC 6928: IW = min(10 * MSS, max(2 * MSS, 14,600))", () => {
     });
   }
 
-  scenario("RFC 5681 3.1: after a SYN that was lost it MUST be one segment at most", () => {
+  scenario("2: a SYN that was sent twice does not change it", () => {
     const s = synSent(wide);
     s.sends({ flags: "S", seq: 0, at: 1_000 });
+    s.receives(s.syn("S."));
+    s.sends({ ack: 1 });
+    expect(cwnd(s)).toBe(10_000);
+  });
+
+  scenario("RFC 5681 3.1: after a SYN that was lost twice it MUST be one segment at most", () => {
+    const s = synSent(wide);
+    s.sends({ flags: "S", seq: 0, at: 1_000 });
+    s.sends({ flags: "S", seq: 0, at: 3_000 });
     s.receives(s.syn("S."));
     s.sends({ ack: 1 });
     expect(cwnd(s)).toBe(1_000);
@@ -40,12 +49,13 @@ describe("RFC 6928: IW = min(10 * MSS, max(2 * MSS, 14,600))", () => {
     s.sends({ length: 1_000 });
   });
 
-  scenario("likewise after a SYN-ACK that was lost", () => {
+  scenario("likewise after a SYN-ACK that was lost twice", () => {
     const s = established({ ...wide, passive: true });
     const t = s.from(5_001, wide);
     t.receives(t.syn("S"));
     t.sends({ flags: "S.", seq: 0 });
     t.sends({ flags: "S.", seq: 0, after: 1_000 });
+    t.sends({ flags: "S.", seq: 0, after: 2_000 });
     t.receives({ seq: 1, ack: 1 });
     t.accepts();
     expect(cwnd(t)).toBe(1_000);

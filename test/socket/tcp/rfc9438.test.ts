@@ -39,6 +39,15 @@ describe("4.6: multiplicative decrease", () => {
     expect(d.tcb.ssthresh).toBe(28 * MSS);
   });
 
+  test("it is the window when that was used up: the ACK that shows the loss may have acknowledged half of it", () => {
+    const d = new Driver(new Cubic(), { mss: MSS });
+    d.tcb.cwnd = 100 * MSS;
+    d.tcb.cwndLimited = true;
+    d.sends(50 * MSS);
+    d.control.onCongestion(d.tcb, false, d.now);
+    expect(d.tcb.ssthresh).toBe(70 * MSS);
+  });
+
   test("what was sent beyond the window is not counted", () => {
     const d = new Driver(new Cubic(), { mss: MSS });
     d.tcb.cwnd = 100 * MSS;

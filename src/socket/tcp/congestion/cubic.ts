@@ -147,7 +147,7 @@ export class Cubic implements CongestionControl {
     this.wMax = cwnd < this.wMax ? (cwnd * (1 + BETA)) / 2 : cwnd;
     this.cwndPrior = cwnd;
     this.epochAt = NONE;
-    tcb.ssthresh = Math.max(Math.round(bytesAtCongestion(tcb) * BETA), 2 * mss);
+    tcb.ssthresh = Math.max(Math.round(windowInUse(tcb) * BETA), 2 * mss);
   }
 
   onRecovered(_tcb: Tcb, now: number): void {
@@ -192,4 +192,12 @@ export class Cubic implements CongestionControl {
     this.epochAt = NONE;
     this.lastAckAt = now;
   }
+}
+
+/**
+ * RFC 9438 4.6: what is under way; or the window, as that section allows where the window cannot have grown beyond its use.
+ * The ACK that shows a loss has often just acknowledged half of a small window.
+ */
+function windowInUse(tcb: Tcb): number {
+  return tcb.cwndLimited ? tcb.cwnd : bytesAtCongestion(tcb);
 }
