@@ -4,10 +4,12 @@
  *
  *   bun run soak [--seeds 10000] [--from 1] [--state soak.json] [--restart]
  *   bun run soak --seed N          one seed, with all it says
+ *   bun run soak --transfer 10     so many GiB in memory, through as many wraps of the sequence numbers
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { transferInMemory } from "./long-transfer.ts";
 import { runSeed } from "./run.ts";
 import { scenarioOf } from "./scenario.ts";
 
@@ -31,19 +33,25 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     state: { type: "string", default: "soak.json" },
     seed: { type: "string" },
+    transfer: { type: "string" },
     restart: { type: "boolean", default: false },
   },
 });
 const SAVE_EVERY_MS = 2_000;
 
-function whole(name: "seeds" | "from" | "seed"): number {
+function whole(name: "seeds" | "from" | "seed" | "transfer"): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return value;
   console.error(`soak: --${name} wants a whole number, not ${values[name]}`);
   process.exit(2);
 }
 
-if (values.seed !== undefined) {
+if (values.transfer !== undefined) {
+  const started = performance.now();
+  transferInMemory(whole("transfer") * 2 ** 30);
+  const seconds = (performance.now() - started) / 1_000;
+  console.log(`${values.transfer} GiB arrived as they were sent, in ${seconds.toFixed(0)} s`);
+} else if (values.seed !== undefined) {
   console.log(JSON.stringify(scenarioOf(whole("seed")), null, 2));
   console.log(runSeed(whole("seed")));
 } else {
