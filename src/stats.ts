@@ -130,7 +130,7 @@ export class Stats {
   tcpDuplicateReports = 0;
   /** Tail loss probes (RFC 8985 7). */
   tcpTailProbes = 0;
-  /** Text sent again that there was no record for: a whole stretch counts as sent again. */
+  /** Text sent again for which records were short: what was sent when is known less well. */
   tcpNoRecord = 0;
   /** A segment with URG: its text is delivered in line (RFC 6093 5). */
   tcpUrgentIgnored = 0;

@@ -42,16 +42,39 @@ export function noteResent(tcb: Tcb, length: number, now: number): void {
   const { transmissions } = tcb.context;
   const record = sent.lowestLost;
   if (length < transmissions.length(record)) {
-    const rest = sent.split(record, seqAdd(transmissions.seq[record], length));
-    // Without a record for the rest, all of it counts as sent again; what is not comes up as lost once more.
-    if (rest === NONE) tcb.context.stats.tcpNoRecord++;
+    const end = seqAdd(transmissions.seq[record], length);
+    if (sent.split(record, end) === NONE && !makeDo(tcb, record, end)) {
+      noteAgain(tcb, transmissions.prev[record], now);
+      return;
+    }
   }
   sent.markInFlight(record);
-  transmissions.resent[record] = 1;
-  noteSending(tcb, record, now);
+  noteAgain(tcb, record, now);
   const before = transmissions.prev[record];
   if (before === NONE || before !== transmissions.earlier[record]) return;
   if (transmissions.resent[before] === 1 && transmissions.sentAt[before] === now) sent.merge(before, record);
+}
+
+function noteAgain(tcb: Tcb, record: number, now: number): void {
+  tcb.context.transmissions.resent[record] = 1;
+  noteSending(tcb, record, now);
+}
+
+/**
+ * There is no record for what of a lost one, behind `end`, is not sent again yet. Lost records that touch make do with one;
+ * or what is sent joins the record before. Returns whether `record` is what is sent, and not the one before it. Where neither
+ * is possible, all of it counts as sent: what is not comes up as lost once more.
+ */
+function makeDo(tcb: Tcb, record: number, end: number): boolean {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  tcb.context.stats.tcpNoRecord++;
+  sent.mergeLost();
+  if (sent.split(record, end) !== NONE) return true;
+  const before = transmissions.prev[record];
+  if (before === NONE || transmissions.fate[before] !== IN_FLIGHT) return true;
+  sent.giveToPrevious(record, seqDiff(end, transmissions.seq[record]));
+  return false;
 }
 
 /** Notes that the last `length` sequence numbers before SND.NXT, which are in flight, are sent once more. */

@@ -293,6 +293,33 @@ export class Transmissions {
     this.unlink(behind);
   }
 
+  /**
+   * Makes one record of lost ones that touch, so that there are records for what is sent of them. When it was sent, and how
+   * often, is then known less well: as if all had been sent with the last, and more than once where that is so of one.
+   */
+  mergeLost(): void {
+    const { pool } = this;
+    for (let record = this.head; record !== NONE; ) {
+      const next = pool.next[record];
+      if (next === NONE || pool.fate[record] !== LOST || pool.fate[next] !== LOST) {
+        record = next;
+        continue;
+      }
+      pool.sentAt[record] = Math.max(pool.sentAt[record], pool.sentAt[next]);
+      pool.resent[record] |= pool.resent[next];
+      this.merge(record, next);
+    }
+  }
+
+  /** Gives the first `length` bytes of a lost record to the one before it, which is in flight, sent last of all. */
+  giveToPrevious(record: number, length: number): void {
+    const { pool } = this;
+    const previous = pool.prev[record];
+    this.trim(record, seqAdd(pool.seq[record], length));
+    this.extend(previous, length);
+    this.markInFlight(previous);
+  }
+
   private unlink(record: number): void {
     const { pool } = this;
     const prev = pool.prev[record];

@@ -1,8 +1,11 @@
-import { describe, expect } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { loseFlight, noteResent, noteSent } from "../../../src/socket/tcp/scoreboard.ts";
+import { seqAdd } from "../../../src/socket/tcp/seq.ts";
 import { NONE } from "../../../src/socket/tcp/transmissions.ts";
+import { plainTcb } from "../../support/congestion.ts";
 import { scenario } from "../../support/tcp.ts";
 import { acks, block, flies, RTT_MS, sacks, segment, starts, withSack } from "../../support/tcp-recovery.ts";
-import { checkScoreboard } from "../../support/tcp-scoreboard.ts";
+import { checkRecords, checkScoreboard } from "../../support/tcp-scoreboard.ts";
 
 /** RFC 6675 (and RFC 2018 5 and 8, the sender's side): what is outstanding, what is lost, and what is sent next. */
 
@@ -299,5 +302,23 @@ describe("RFC 2018 8: a peer that forgets what it has SACKed", () => {
     expect(acks(s, 4_001)).toEqual(segment(5));
     acks(s, 5_001);
     expect(s.tcb?.sent).toMatchObject({ pipe: 0, count: 0 });
+  });
+});
+
+describe("records are short", () => {
+  test("what is sent again bit by bit is under way, and the rest is not", () => {
+    const tcb = plainTcb();
+    tcb.sndNxt = tcb.sndUna;
+    for (let now = 1; now <= 4; now++) {
+      expect(noteSent(tcb, 1_000, now)).toBe(true);
+      tcb.sndNxt = seqAdd(tcb.sndNxt, 1_000);
+    }
+    loseFlight(tcb);
+    for (let sent = 100; sent <= 4_000; sent += 100) {
+      noteResent(tcb, 100, 1_000 + sent);
+      expect([tcb.sent.pipe, tcb.sent.lostBytes]).toEqual([sent, 4_000 - sent]);
+      checkRecords(tcb.sent, tcb.context.transmissions);
+    }
+    expect(tcb.context.stats.tcpNoRecord).toBeGreaterThan(10);
   });
 });
