@@ -152,16 +152,20 @@ function takeRetransmission(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   noteResent(tcb, sequenceLength, now);
   noteForUndo(tcb, sequenceLength);
   loss.prrOut += sequenceLength;
-  tcb.rttTiming = false;
   countSending(tcb, length, idle, now);
-  tcb.retransmissions++;
-  tcb.bytesRetransmitted += length;
-  tcb.context.stats.tcpRetransmissions++;
+  countSentAgain(tcb, length);
   if (tcb.probing) return true;
   // RFC 6675 5.1: what the peer waits for has just been sent.
   if (tcb.sack && position === 0 && loss.phase === RECOVERY) tcb.retransmitAt = NEVER;
   startRetransmissionTimer(tcb, now);
   return true;
+}
+
+function countSentAgain(tcb: Tcb, length: number): void {
+  tcb.rttTiming = false; // Karn: what is sent twice is not measured (RFC 6298 3).
+  tcb.retransmissions++;
+  tcb.bytesRetransmitted += length;
+  tcb.context.stats.tcpRetransmissions++;
 }
 
 /** How much of `range` lost bytes goes into the next segment; -1 for nothing. */
@@ -242,10 +246,7 @@ function takeTailProbe(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   const seq = seqAdd(tcb.sndNxt, -sequenceLength);
   putText(tcb, seg, seq, seqDiff(seq, tcb.sndUna), length, tcb.finSent);
   noteTailResent(tcb, sequenceLength, now);
-  tcb.rttTiming = false;
-  tcb.retransmissions++;
-  tcb.bytesRetransmitted += length;
-  tcb.context.stats.tcpRetransmissions++;
+  countSentAgain(tcb, length);
   noteProbeSent(tcb, false);
   return true;
 }
