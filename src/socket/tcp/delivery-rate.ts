@@ -55,7 +55,8 @@ export function finishSample(tcb: Tcb): void {
   if (tcb.appLimitedUntil > 0 && tcb.delivered > tcb.appLimitedUntil) tcb.appLimitedUntil = 0;
   if (ack.rateBytes < 0) return;
   ack.rateBytes = tcb.delivered - ack.priorDelivered;
-  ack.lostSince = tcb.lost - ack.lostSince;
+  // What was found lost, and was not, is taken back meanwhile.
+  ack.lostSince = Math.max(tcb.lost - ack.lostSince, 0);
   // Faster than any round trip: what was sent again was acknowledged for its first sending.
   if (ack.rateMs < tcb.loss.minRttMs) {
     ack.rateBytes = -1;

@@ -79,7 +79,7 @@ export function detectLosses(tcb: Tcb, now: number): number {
     sample.length = length;
     sample.txPipe = transmissions.pipe[record];
     sample.priorDelivered = transmissions.delivered[record];
-    sample.lostSince = tcb.lost - transmissions.lost[record];
+    sample.lostSince = Math.max(tcb.lost - transmissions.lost[record], length);
     sample.appLimited = transmissions.appLimited[record] === 1;
     sent.markLost(record);
     control.onLoss(tcb, sample, now);
