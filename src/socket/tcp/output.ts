@@ -37,6 +37,8 @@ import { receiveWindow, takeWindowField } from "./window.ts";
 
 /** What is paced goes in bursts of so many ms: no timer is much finer. */
 const PACING_GRANULARITY_MS = 1;
+/** So much of the time in which nothing was sent may be used later. */
+const PACING_CREDIT_MS = 4;
 
 /**
  * Decides what a connection sends next: RFC 9293 3.8.6.2.1 (silly-window avoidance), 3.7.4 (Nagle), 3.8.6.1 (probes).
@@ -343,14 +345,15 @@ function countSending(tcb: Tcb, length: number, idle: boolean, now: number): voi
   tcb.lastSentAt = now;
   tcb.control.onSend(tcb, length, idle, now);
   if (tcb.pacingRate === Number.POSITIVE_INFINITY) return;
-  // What was not sent in time is not made up for.
-  tcb.nextSendAt = Math.max(tcb.nextSendAt, now) + length / tcb.pacingRate;
+  // A timer is late by a ms or two, and what it has held back is made up for; a longer pause is not.
+  tcb.nextSendAt = Math.max(tcb.nextSendAt, now - PACING_CREDIT_MS) + length / tcb.pacingRate;
 }
 
 /** Is it too early for the next segment? Then the pacing timer runs. */
 function isPaced(tcb: Tcb, now: number): boolean {
   // Timers are no finer: what is due within that time goes at once.
-  if (tcb.nextSendAt <= now + PACING_GRANULARITY_MS) return false;
+  if (tcb.nextSendAt <= now + PACING_GRANULARITY_MS || tcb.pacingRate === Number.POSITIVE_INFINITY)
+    return false;
   tcb.paceAt = tcb.nextSendAt;
   schedule(tcb);
   return true;
