@@ -25,6 +25,9 @@ export const TIMESTAMPS_LENGTH = 12;
 /** The data offset field counts to 15 words of four bytes, so options have at most this many bytes. */
 export const MAX_OPTIONS_LENGTH = 40;
 
+/** The SACK blocks that a header has room for (RFC 2018 3). */
+export const MOST_SACK_BLOCKS = 4;
+
 /** The largest shift of a window (RFC 7323 section 2.3). */
 const MAX_WINDOW_SCALE = 14;
 
@@ -79,7 +82,7 @@ export class TcpSegment {
   /** How many SACK blocks, 0 to 4. */
   sackCount = 0;
   /** The blocks: block `i` starts at sequence number `[2 * i]` and ends before `[2 * i + 1]`. */
-  readonly sackEdges = new Int32Array(8);
+  readonly sackEdges = new Int32Array(2 * MOST_SACK_BLOCKS);
 }
 
 /** Makes `segment` one without options. */

@@ -27,7 +27,7 @@ export function sendsNewOnly(tcb: Tcb): boolean {
   return tcb.loss.frto === NEW_TEXT_SENT;
 }
 
-/** New text could not be sent after all: what was lost is sent again. */
+/** There is nothing to ask any more: what was lost, if anything was, is sent again. */
 export function giveUpFrto(tcb: Tcb): void {
   tcb.loss.frto = NOT_ASKING;
 }

@@ -351,9 +351,9 @@ function countSending(tcb: Tcb, length: number, idle: boolean, now: number): voi
 
 /** Is it too early for the next segment? Then the pacing timer runs. */
 function isPaced(tcb: Tcb, now: number): boolean {
+  if (tcb.pacingRate === Number.POSITIVE_INFINITY) return false;
   // Timers are no finer: what is due within that time goes at once.
-  if (tcb.nextSendAt <= now + PACING_GRANULARITY_MS || tcb.pacingRate === Number.POSITIVE_INFINITY)
-    return false;
+  if (tcb.nextSendAt <= now + PACING_GRANULARITY_MS) return false;
   tcb.paceAt = tcb.nextSendAt;
   schedule(tcb);
   return true;

@@ -18,8 +18,6 @@ export function startPrr(tcb: Tcb): void {
 export function onAckForPrr(tcb: Tcb, advanced: boolean): void {
   const { loss, sent } = tcb;
   const { delivered, lost } = tcb.context.ack;
-  // RFC 6582 inflates the window instead.
-  if (!tcb.sack) return;
   loss.prrDelivered += delivered;
   let count: number;
   if (sent.pipe > tcb.ssthresh) {

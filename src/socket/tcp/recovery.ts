@@ -51,10 +51,13 @@ export function onAckNews(
   }
   if (advanced && loss.phase !== RECOVERY) loss.duplicateAcks = 0;
   if (ack.delivered === 0) return restartTimer;
-  if (control.controlsRecovery) control.onAck(tcb, ack, now);
-  else if (loss.phase === RECOVERY) onAckForPrr(tcb, advanced);
-  // The ACK that ends a recovery has set the window.
-  else if (!wasRepairing) control.onAck(tcb, ack, now);
+  if (loss.phase === RECOVERY && !control.controlsRecovery) {
+    // Without SACK the window is inflated instead (RFC 6582).
+    if (tcb.sack) onAckForPrr(tcb, advanced);
+  } else if (control.controlsRecovery || !wasRepairing) {
+    // Where it is not the control's, the ACK that ends a recovery has set the window.
+    control.onAck(tcb, ack, now);
+  }
   return restartTimer;
 }
 

@@ -1,4 +1,4 @@
-import { MAX_OPTIONS_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
+import { MAX_OPTIONS_LENGTH, MOST_SACK_BLOCKS, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
 import type { Tcb } from "./tcb.ts";
 
@@ -7,7 +7,6 @@ import type { Tcb } from "./tcb.ts";
 /** A block is two sequence numbers; the option has kind, length and two bytes of padding. */
 const BLOCK_LENGTH = 8;
 const OPTION_LENGTH = 4;
-const MOST_BLOCKS = 4;
 
 /**
  * What the peer is to be told of in the next ACKs, beside what IntervalSet knows: where text arrived lately, the last
@@ -15,7 +14,7 @@ const MOST_BLOCKS = 4;
  */
 export class SackReport {
   /** Sequence numbers in the blocks that were reported, or changed, last. */
-  readonly recent = new Int32Array(MOST_BLOCKS);
+  readonly recent = new Int32Array(MOST_SACK_BLOCKS);
   count = 0;
   /** What arrived twice, [from, to), while `duplicate`. */
   duplicate = false;
@@ -24,9 +23,9 @@ export class SackReport {
 
   /** RFC 2018 4: the block that the segment just received belongs to comes first. */
   note(seq: number): void {
-    this.recent.copyWithin(1, 0, MOST_BLOCKS - 1);
+    this.recent.copyWithin(1, 0, MOST_SACK_BLOCKS - 1);
     this.recent[0] = seq;
-    if (this.count < MOST_BLOCKS) this.count++;
+    if (this.count < MOST_SACK_BLOCKS) this.count++;
   }
 
   /** RFC 2883 4: reported once. */
@@ -48,7 +47,7 @@ export function textRoom(tcb: Tcb): number {
 /** Blocks for which there is place among the other options and in `room` bytes. */
 function mostBlocks(tcb: Tcb, room: number): number {
   const place = Math.min(MAX_OPTIONS_LENGTH - (tcb.timestamps ? TIMESTAMPS_LENGTH : 0), room);
-  return Math.min(Math.floor((place - OPTION_LENGTH) / BLOCK_LENGTH), MOST_BLOCKS);
+  return Math.min(Math.floor((place - OPTION_LENGTH) / BLOCK_LENGTH), MOST_SACK_BLOCKS);
 }
 
 /**

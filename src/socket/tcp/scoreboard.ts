@@ -1,4 +1,4 @@
-import type { TcpSegment } from "../../wire/tcp.ts";
+import { MOST_SACK_BLOCKS, type TcpSegment } from "../../wire/tcp.ts";
 import { noteDelivery, noteSending } from "./delivery-rate.ts";
 import { noteOriginalDelivered } from "./frto.ts";
 import { onSegmentDelivered } from "./rack.ts";
@@ -11,6 +11,9 @@ import { onDuplicateReport } from "./undo.ts";
  * What the peer has of what was sent: the scoreboard of RFC 6675 3 and 4. An ACK costs what it newly tells, whatever is
  * under way: what was sent together is one record, and so is what was SACKed side by side.
  */
+
+/** Records that a flight of segments shorter than the MSS may have, at least. */
+const CUTS_FOR_SURE = 64;
 
 /** Notes `length` sequence numbers from SND.NXT on as sent; `false` where there is no record to note them in. */
 export function noteSent(tcb: Tcb, length: number, now: number): boolean {
@@ -87,8 +90,7 @@ export function noteTailResent(tcb: Tcb, length: number, now: number): void {
     if (cut !== NONE) tail = cut;
   }
   sent.markInFlight(tail);
-  transmissions.resent[tail] = 1;
-  noteSending(tcb, tail, now);
+  noteAgain(tcb, tail, now);
 }
 
 /** SND.UNA moves on to `ack`. */
@@ -115,7 +117,7 @@ export function takeSackBlocks(tcb: Tcb, seg: TcpSegment, now: number): void {
     onDuplicateReport(tcb, sackEdges[0], sackEdges[1]);
     first = 1;
   }
-  loss.knownBlocks ??= new Int32Array(2 * MOST_BLOCKS);
+  loss.knownBlocks ??= new Int32Array(2 * MOST_SACK_BLOCKS);
   // From the lowest on: what is delivered below what was delivered before was overtaken, and blocks come in any order.
   let done = 0;
   let isAll = true;
@@ -136,10 +138,6 @@ export function takeSackBlocks(tcb: Tcb, seg: TcpSegment, now: number): void {
   loss.knownCount = isAll ? sackCount - first : 0;
   for (let i = 0; i < 2 * loss.knownCount; i++) loss.knownBlocks[i] = sackEdges[2 * first + i];
 }
-
-const MOST_BLOCKS = 4;
-/** Records that a flight of segments shorter than the MSS may have, at least. */
-const CUTS_FOR_SURE = 64;
 
 /** RFC 2883 4: the first block is below the acknowledgment number, or within the second one. */
 function isDuplicateReport(tcb: Tcb, seg: TcpSegment): boolean {
@@ -216,17 +214,15 @@ export function forgetSacked(tcb: Tcb): void {
   }
 }
 
-/** RFC 5681 3.1, RFC 6675 5.1: all that is in flight counts as lost. Returns how many bytes that are. */
-export function loseFlight(tcb: Tcb): number {
+/** RFC 5681 3.1, RFC 6675 5.1: all that is in flight counts as lost. */
+export function loseFlight(tcb: Tcb): void {
   const { sent } = tcb;
   const { transmissions } = tcb.context;
-  const { pipe } = sent;
+  tcb.lost += sent.pipe;
   // In the order of sequence numbers, in which the list of the lost is.
   for (let record = sent.head; record !== NONE; record = transmissions.next[record]) {
     if (transmissions.fate[record] === IN_FLIGHT) sent.markLost(record);
   }
-  tcb.lost += pipe;
-  return pipe;
 }
 
 /** The first `length` bytes of the flight are lost, where the peer says no more than that it waits for them. */
@@ -253,11 +249,6 @@ export function regainLost(tcb: Tcb): void {
     higher = record;
     record = lower;
   }
-}
-
-/** Is anything known to be lost that has not been sent again? */
-export function hasLost(tcb: Tcb): boolean {
-  return tcb.sent.lowestLost !== NONE;
 }
 
 /** Does the peer say that it has SACKed what it waits for? Then it has forgotten it (RFC 2018 8). */

@@ -1,6 +1,7 @@
 import { StackError } from "../../errors.ts";
+import { checkToleratedLoss } from "./congestion/bbr.ts";
 import type { CongestionControlName } from "./congestion/control.ts";
-import { createCongestionControl, validateCongestionControl } from "./congestion/control-factory.ts";
+import { validateCongestionControl } from "./congestion/control-factory.ts";
 import { windowShiftFor } from "./window.ts";
 
 /**
@@ -87,7 +88,7 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
     requireBuffer(name, settings[name]);
   }
   validateCongestionControl(settings.congestionControl);
-  createCongestionControl("bbr", settings.bbrToleratedLoss);
+  checkToleratedLoss(settings.bbrToleratedLoss);
   settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
   settings.sendBuffer = Math.min(settings.sendBuffer, settings.maxSendBuffer);
   if (settings.receiveBuffer < settings.maxReceiveBuffer) {

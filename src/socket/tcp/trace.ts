@@ -1,5 +1,5 @@
 import { StackError } from "../../errors.ts";
-import { ACK, SYN, type TcpSegment } from "../../wire/tcp.ts";
+import { ACK, MOST_SACK_BLOCKS, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { phaseName, type RecoveryPhase } from "./info.ts";
 import { seqDiff } from "./seq.ts";
 import { STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
@@ -38,7 +38,6 @@ const RECOVERY = 4;
 const TIMEOUT = 5;
 
 const FIELDS = 6;
-const MOST_BLOCKS = 4;
 const MOST_EVENTS = 1 << 24;
 const PHASES: readonly RecoveryPhase[] = ["open", "recovery", "timeout"];
 
@@ -73,7 +72,7 @@ export class TcpTrace {
     this.at = new Float64Array(capacity);
     this.kind = new Uint8Array(capacity);
     this.fields = new Float64Array(capacity * FIELDS);
-    this.blocks = new Int32Array(capacity * MOST_BLOCKS * 2);
+    this.blocks = new Int32Array(capacity * MOST_SACK_BLOCKS * 2);
     this.state = tcb.state;
     this.cwnd = tcb.cwnd;
     this.ssthresh = tcb.ssthresh;
@@ -132,7 +131,7 @@ export class TcpTrace {
     this.fields[at + 1] = seg.flags;
     this.fields[at + 2] = seg.flags & SYN ? seg.window : seg.window << shift;
     this.fields[at + 3] = seg.sackCount;
-    const edges = place * MOST_BLOCKS * 2;
+    const edges = place * MOST_SACK_BLOCKS * 2;
     for (let i = 0; i < 2 * seg.sackCount; i++) this.blocks[edges + i] = seg.sackEdges[i];
   }
 
@@ -169,7 +168,7 @@ export class TcpTrace {
 
   private readSegment(place: number, from: number, to: number): TraceSegment {
     const [seq, ack, length, flags, window, blocks] = this.fields.subarray(place * FIELDS);
-    const edges = this.blocks.subarray(place * MOST_BLOCKS * 2);
+    const edges = this.blocks.subarray(place * MOST_SACK_BLOCKS * 2);
     const sack = Array.from(
       { length: blocks },
       (_, i) => [sinceInitial(edges[2 * i], to), sinceInitial(edges[2 * i + 1], to)] as const,

@@ -1,3 +1,4 @@
+import { giveUpFrto } from "./frto.ts";
 import { OPEN } from "./loss-recovery.ts";
 import { widenReorderingWindow } from "./rack.ts";
 import { forgetBackoff } from "./rto.ts";
@@ -50,7 +51,7 @@ export function undo(tcb: Tcb, now: number): void {
   const { loss } = tcb;
   tcb.context.stats.tcpSpuriousRecoveries++;
   loss.undoPossible = false;
-  loss.frto = 0;
+  giveUpFrto(tcb);
   loss.phase = OPEN;
   loss.duplicateAcks = 0;
   regainLost(tcb);

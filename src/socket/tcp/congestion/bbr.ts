@@ -43,10 +43,7 @@ export class Bbr implements CongestionControl {
    * @throws StackError EINVAL when it is not
    */
   constructor(toleratedLoss = 0) {
-    if (!(toleratedLoss >= 0 && toleratedLoss < 1)) {
-      throw new StackError("EINVAL", `the tolerated loss must be from 0 to below 1, not ${toleratedLoss}`);
-    }
-    this.state = new BbrState(toleratedLoss);
+    this.state = new BbrState(checkToleratedLoss(toleratedLoss));
   }
 
   /** 5.2.1. */
@@ -136,4 +133,10 @@ export class Bbr implements CongestionControl {
 /** 4.1.2.3: what was sent while the program had too little to send is not through yet, or has just come through. */
 function isAppLimited(tcb: Tcb): boolean {
   return tcb.appLimitedUntil > 0 && tcb.delivered <= tcb.appLimitedUntil;
+}
+
+/** @throws StackError EINVAL */
+export function checkToleratedLoss(toleratedLoss: number): number {
+  if (toleratedLoss >= 0 && toleratedLoss < 1) return toleratedLoss;
+  throw new StackError("EINVAL", `the tolerated loss must be from 0 to below 1, not ${toleratedLoss}`);
 }
