@@ -1,15 +1,9 @@
 /** How flows share a bottleneck. */
 
+import { jain } from "../../test/support/jain.ts";
 import { printTable } from "../support.ts";
 import { EmulatedPath } from "./emulated-path.ts";
 import { type Flow, goodput, runFlows } from "./flows.ts";
-
-/** R. Jain: 1 where all get the same, 1/n where one gets everything. */
-export function jain(shares: readonly number[]): number {
-  const sum = shares.reduce((a, b) => a + b, 0);
-  const squares = shares.reduce((a, b) => a + b * b, 0);
-  return squares === 0 ? 0 : (sum * sum) / (shares.length * squares);
-}
 
 export interface FairnessOptions {
   /** Mbit/s, ms. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { EmulatedPath, type PathOptions, type PathReport, queueOf } from "../../bench/path/emulated-path.ts";
-import { jain } from "../../bench/path/fairness.ts";
 import { type Flow, goodput, runFlows } from "../../bench/path/flows.ts";
 import { Source } from "../../bench/path/meter.ts";
 import { interval } from "../../bench/path/table.ts";
 import { pings, sendDatagrams } from "../../bench/path/verify.ts";
+import { jain } from "../support/jain.ts";
 import { systemTest } from "../support/system.ts";
 
 const NEEDS = ["tun", "ping", "sysctl", "chrt"];

@@ -2,8 +2,8 @@ import { type ErrorCode, NEVER, type TcpListener, type TcpSocket } from "../../s
 import { seededRandom } from "../../src/random.ts";
 import { Network, type SimStack } from "../../src/sim/index.ts";
 import { ESTABLISHED, Tcb } from "../../src/socket/tcp/tcb.ts";
-import { Program } from "../support/tcp-program.ts";
-import { checkScoreboard, spareRecords } from "../support/tcp-scoreboard.ts";
+import { Program, pairUp } from "../support/tcp-program.ts";
+import { checkScoreboard, leftBehind } from "../support/tcp-scoreboard.ts";
 import { type Scenario, scenarioOf } from "./scenario.ts";
 
 /** What became of a seed. */
@@ -82,10 +82,7 @@ function startPrograms(client: SimStack, scenario: Scenario): readonly [Program,
   const random = seededRandom(scenario.seed ^ 0x5bd1e995);
   const ours = new Program("client", 1, random, scenario.most, false);
   const theirs = new Program("server", 101, random, scenario.most, false);
-  // One has to begin.
-  if (!theirs.halfCloses) ours.halfCloses = true;
-  ours.peer = theirs;
-  theirs.peer = ours;
+  pairUp(ours, theirs);
   ours.mayFail = true;
   theirs.mayFail = true;
   ours.socket = client.stack.sockets.connect({ address: "10.0.0.2", port: PORT, noDelay: scenario.noDelay });
@@ -141,10 +138,9 @@ function isOver(programs: readonly Program[], client: SimStack, server: SimStack
 }
 
 function checkNothingLeft(host: SimStack, failing: (what: string) => Error): void {
-  const { pool, deadlines, transmissions } = host.stack.sockets.context;
-  if (pool.freePages !== pool.pageCount) throw failing(`${pool.pageCount - pool.freePages} pages are lost`);
-  if (deadlines.size !== 0) throw failing("a deadline is left");
-  if (spareRecords(transmissions) !== pool.pageCount << 2) throw failing("records are lost");
+  const { context } = host.stack.sockets;
+  const left = leftBehind(context, context.pool.pageCount << 2);
+  if (left !== null) throw failing(left);
 }
 
 /** What must hold of a stack's connections after every step. */

@@ -1,6 +1,7 @@
 import type { CongestionControlName, TcpSettings } from "../../src/index.ts";
 import { type Random, randomBelow, seededRandom } from "../../src/random.ts";
 import type { LineOptions } from "../../src/sim/index.ts";
+import { happens } from "../../src/sim/loss.ts";
 
 /** A time without a way between the two hosts. */
 export interface Partition {
@@ -46,7 +47,7 @@ export function scenarioOf(seed: number): Scenario {
     tcp,
     memory: [memory(random), memory(random)],
     iss: [initialSequence(random), initialSequence(random)],
-    noDelay: chance(random, 0.5),
+    noDelay: happens(random, 0.5),
     most: Math.min(logarithmic(random, 1_000, 2_000 * KIB), TURNS * smallest),
   };
 }
@@ -54,16 +55,16 @@ export function scenarioOf(seed: number): Scenario {
 function settings(random: Random): Partial<TcpSettings> {
   const receiveBuffer = buffer(random);
   const sendBuffer = buffer(random);
-  const tuned = chance(random, 0.5)
+  const tuned = happens(random, 0.5)
     ? { maxReceiveBuffer: LARGEST_BUFFER, maxSendBuffer: LARGEST_BUFFER }
     : {};
   return {
     receiveBuffer,
     sendBuffer,
     ...tuned,
-    timestamps: chance(random, 0.7),
-    sack: chance(random, 0.8),
-    ecn: chance(random, 0.5),
+    timestamps: happens(random, 0.7),
+    sack: happens(random, 0.8),
+    ecn: happens(random, 0.5),
     congestionControl: oneOf(random, CONTROLS),
     // So that what waits longest for the network is not what the run takes.
     mslMs: 1_000,
@@ -75,7 +76,7 @@ function settings(random: Random): Partial<TcpSettings> {
 
 /** The smallest of four decides how a transfer goes: so most of them are large. */
 function buffer(random: Random): number {
-  return logarithmic(random, chance(random, 0.25) ? 1 : 8 * KIB, LARGEST_BUFFER);
+  return logarithmic(random, happens(random, 0.25) ? 1 : 8 * KIB, LARGEST_BUFFER);
 }
 
 /** A third of the lines is clean but for its delay: most faults show where not everything fails at once. */
@@ -84,15 +85,15 @@ function line(random: Random): LineOptions {
     delayMs: oneOf(random, [0, 1, 10, 50, 200]),
     jitterMs: oneOf(random, [0, 0, 1, 20]),
     queuePackets: oneOf(random, [2, 10, 100, 1_000]),
-    codel: chance(random, 0.2),
-    ...(chance(random, 0.8) ? { rateMbit: oneOf(random, [0.1, 1, 10, 100, 1_000]) } : {}),
+    codel: happens(random, 0.2),
+    ...(happens(random, 0.8) ? { rateMbit: oneOf(random, [0.1, 1, 10, 100, 1_000]) } : {}),
   };
-  if (chance(random, 0.33)) return way;
-  const share = (most: number) => (chance(random, 0.5) ? 0 : (random.next() / 2 ** 32) * most);
+  if (happens(random, 0.33)) return way;
+  const share = (most: number) => (happens(random, 0.5) ? 0 : (random.next() / 2 ** 32) * most);
   const bursts = { p: share(0.04), r: 0.2 + share(0.4) };
   return {
     ...way,
-    loss: chance(random, 0.3) ? bursts : share(0.2),
+    loss: happens(random, 0.3) ? bursts : share(0.2),
     duplicate: share(0.1),
     reorder: share(0.3),
     reorderMs: oneOf(random, [1, 5, 50]),
@@ -101,7 +102,7 @@ function line(random: Random): LineOptions {
 }
 
 function partitions(random: Random): Partition[] {
-  const count = chance(random, 0.7) ? 0 : 1 + randomBelow(random, 3);
+  const count = happens(random, 0.7) ? 0 : 1 + randomBelow(random, 3);
   const found: Partition[] = [];
   let atMs = 0;
   for (let i = 0; i < count; i++) {
@@ -120,13 +121,9 @@ function memory(random: Random): number {
 
 /** More often than not, so that the numbers wrap during the transfer. */
 function initialSequence(random: Random): number {
-  if (chance(random, 0.3)) return random.next() | 0;
-  const edge = chance(random, 0.5) ? 0 : 0x8000_0000;
+  if (happens(random, 0.3)) return random.next() | 0;
+  const edge = happens(random, 0.5) ? 0 : 0x8000_0000;
   return (edge - randomBelow(random, 20_000)) | 0;
-}
-
-function chance(random: Random, probability: number): boolean {
-  return random.next() < probability * 2 ** 32;
 }
 
 function oneOf<T>(random: Random, values: readonly T[]): T {

@@ -474,10 +474,3 @@ export class Sender {
     }
   }
 }
-
-/** Jain's index of fairness: 1 when all are equal, 1/n when one has everything. */
-export function jain(shares: readonly number[]): number {
-  const sum = shares.reduce((a, b) => a + b, 0);
-  const squares = shares.reduce((a, b) => a + b * b, 0);
-  return (sum * sum) / (shares.length * squares);
-}

@@ -5,8 +5,8 @@ import { type Random, randomBelow, seededRandom } from "../../src/random.ts";
 import type { TcpSettings } from "../../src/socket/tcp/settings.ts";
 import { Tcb } from "../../src/socket/tcp/tcb.ts";
 import { TransmissionPool } from "../../src/socket/tcp/transmissions.ts";
-import { Program } from "./tcp-program.ts";
-import { checkScoreboard, spareRecords } from "./tcp-scoreboard.ts";
+import { Program, pairUp } from "./tcp-program.ts";
+import { checkScoreboard, leftBehind } from "./tcp-scoreboard.ts";
 
 /**
  * Two stacks, a bad link, programs that read and write as they please, all from one seed. What must come out whatever
@@ -160,12 +160,10 @@ export function runModel(seed: number, options: ModelOptions): void {
   }
 
   for (const stack of stacks) {
-    const { pool, flows, deadlines, transmissions } = stack.sockets.context;
-    const records = options.spareRecords ?? pool.pageCount << 2;
-    if (spareRecords(transmissions) !== records) throw new Error(`records lost: ${describeAll()}`);
-    if (pool.freePages !== pool.pageCount)
-      throw new Error(`${pool.pageCount - pool.freePages} pages lost: ${describeAll()}`);
-    if (deadlines.size !== 0) throw new Error(`a deadline is left: ${describeAll()}`);
+    const { context } = stack.sockets;
+    const { flows, pool } = context;
+    const left = leftBehind(context, options.spareRecords ?? pool.pageCount << 2);
+    if (left !== null) throw new Error(`${left}: ${describeAll()}`);
     for (const { socket } of programs) {
       if (
         socket !== null &&
@@ -183,10 +181,7 @@ function connectAll(client: Stack, random: Random, options: ModelOptions): [Prog
     const rude = options.rude ?? false;
     const ours = new Program(`client ${i}`, 1 + i * 40, random, options.most, rude);
     const theirs = new Program(`server ${i}`, 21 + i * 40, random, options.most, rude);
-    // One has to begin.
-    if (!theirs.halfCloses) ours.halfCloses = true;
-    ours.peer = theirs;
-    theirs.peer = ours;
+    pairUp(ours, theirs);
     const socket = client.sockets.connect({
       address: "10.0.0.2",
       port: PORT,

@@ -140,3 +140,11 @@ export class Program {
     return taken > 0;
   }
 }
+
+/** Makes the two the ends of one connection. */
+export function pairUp(ours: Program, theirs: Program): void {
+  // One has to begin.
+  if (!theirs.halfCloses) ours.halfCloses = true;
+  ours.peer = theirs;
+  theirs.peer = ours;
+}

@@ -1,3 +1,4 @@
+import type { SocketContext } from "../../src/socket/context.ts";
 import { CLOSED, ESTABLISHED, type Tcb } from "../../src/socket/tcp/tcb.ts";
 import {
   IN_FLIGHT,
@@ -112,4 +113,17 @@ export function spareRecords(pool: TransmissionPool): number {
   for (let record = pool.take(plenty); record !== NONE; record = pool.take(plenty)) taken.push(record);
   for (const record of taken) pool.give(record, plenty);
   return taken.length;
+}
+
+/**
+ * What a stack without connections still has of them, or `null`.
+ *
+ * @param records how many it had to spare when it was made
+ */
+export function leftBehind(context: SocketContext, records: number): string | null {
+  const { pool, deadlines, transmissions } = context;
+  if (pool.freePages !== pool.pageCount) return `${pool.pageCount - pool.freePages} pages are lost`;
+  if (deadlines.size !== 0) return "a deadline is left";
+  if (spareRecords(transmissions) !== records) return "records are lost";
+  return null;
 }

@@ -19,15 +19,9 @@ import {
 } from "../../../src/socket/tcp/congestion/bbr-state.ts";
 import { AckSample } from "../../../src/socket/tcp/congestion/control.ts";
 import { Cubic } from "../../../src/socket/tcp/congestion/cubic.ts";
-import {
-  Bottleneck,
-  jain,
-  mbit,
-  type Path,
-  type Sender,
-  type SenderOptions,
-} from "../../support/bottleneck.ts";
+import { Bottleneck, mbit, type Path, type Sender, type SenderOptions } from "../../support/bottleneck.ts";
 import { Driver, plainTcb } from "../../support/congestion.ts";
+import { jain } from "../../support/jain.ts";
 
 /** draft-ietf-ccwg-bbr-06, among it the test cases of its appendix A. */
 

@@ -14,8 +14,10 @@ import {
 } from "../../../src/socket/tcp/congestion/control-factory.ts";
 import { seqAdd } from "../../../src/socket/tcp/seq.ts";
 import type { Tcb } from "../../../src/socket/tcp/tcb.ts";
-import { Bottleneck, jain, mbit, type Path, type Sender } from "../../support/bottleneck.ts";
+import { Bottleneck, mbit, type Path, type Sender } from "../../support/bottleneck.ts";
+import { collectionsOf } from "../../support/collections.ts";
 import { plainTcb } from "../../support/congestion.ts";
+import { jain } from "../../support/jain.ts";
 
 /** What every congestion control has to do, whatever it is. */
 
@@ -299,23 +301,8 @@ function fuzz(name: CongestionControlName, seed: number): void {
 }
 
 /** Collections of the engine during a million ACKs. */
-async function collections(name: string, garbage = ""): Promise<number> {
-  const child = Bun.spawn({
-    cmd: [
-      process.execPath,
-      join(import.meta.dir, "congestion-allocation-child.ts"),
-      name,
-      "1000000",
-      garbage,
-    ],
-    env: { ...process.env, BUN_JSC_logGC: "1" },
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  const log = await new Response(child.stderr).text();
-  expect(await child.exited).toBe(0);
-  const [, measured] = log.split(/\nMEASURE\n|\nDONE\n/);
-  return measured.split("START M").length - 1;
+function collections(name: string, garbage = ""): Promise<number> {
+  return collectionsOf(join(import.meta.dir, "congestion-allocation-child.ts"), name, "1000000", garbage);
 }
 
 test("the measurement would see one that allocates", async () => {

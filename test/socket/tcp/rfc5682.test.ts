@@ -1,4 +1,5 @@
 import { describe, expect } from "bun:test";
+import { AFTER_TIMEOUT, OPEN } from "../../../src/socket/tcp/loss-recovery.ts";
 import { type Conversation, scenario } from "../../support/tcp.ts";
 import {
   acks,
@@ -13,9 +14,6 @@ import {
 import { checkScoreboard } from "../../support/tcp-scoreboard.ts";
 
 /** RFC 5682, F-RTO: was a timeout spurious? Ten segments are out when the timer expires, and cwnd is 10,000. */
-
-const OPEN = 0;
-const AFTER_TIMEOUT = 2;
 
 /** The timer has expired, and the first segment is out again. `more` bytes were written that the window does not let go. */
 function timedOut(s: Conversation, more = 10_000): Conversation {

@@ -56,6 +56,17 @@ function arrive(s: Conversation, count: number, rttMs = 50): void {
   }
 }
 
+/** Twelve times the program writes all it can, and a round-trip time later all that is under way is acknowledged. */
+function writesOften(s: Conversation, rttMs: number): void {
+  for (let i = 0; i < 12; i++) {
+    s.write(300_000);
+    s.sent();
+    s.passes(rttMs);
+    s.receives({});
+    s.sent();
+  }
+}
+
 const limits = (s: Conversation) => ({
   receive: s.tcb?.receiveBuffer.limit ?? 0,
   send: s.tcb?.sendBuffer.limit ?? 0,
@@ -208,25 +219,13 @@ describe("the send buffer", () => {
 
   scenario("not where the peer's window is what holds text back", () => {
     const s = tuned({ win: 5_000 });
-    for (let i = 0; i < 12; i++) {
-      s.write(300_000);
-      s.sent();
-      s.passes(50);
-      s.receives({});
-      s.sent();
-    }
+    writesOften(s, 50);
     expect(limits(s).send).toBe(20_000);
   });
 
   scenario("nor for a peer beside us", () => {
     const s = tuned({ rttMs: 0.3 });
-    for (let i = 0; i < 12; i++) {
-      s.write(300_000);
-      s.sent();
-      s.passes(0.3);
-      s.receives({});
-      s.sent();
-    }
+    writesOften(s, 0.3);
     expect(limits(s).send).toBe(20_000);
   });
 
@@ -234,13 +233,7 @@ describe("the send buffer", () => {
     const s = tuned();
     // A quarter of the pool's 1,024 pages is not for writers.
     s.host.leavePages(256 + 4);
-    for (let i = 0; i < 12; i++) {
-      s.write(300_000);
-      s.sent();
-      s.passes(50);
-      s.receives({});
-      s.sent();
-    }
+    writesOften(s, 50);
     expect(limits(s).send).toBeLessThan(100_000);
   });
 
