@@ -3,7 +3,7 @@
  * under the same name.
  *
  * It hears the kernel's news on rtnetlink, and asks for what the news does not say or what got lost of it. So the
- * listener is told every change of up and down that was heard of, and in the end always what is.
+ * listener is told every change that was heard of, in its order, and in the end always what is.
  */
 
 import { StackError } from "../../src/errors.ts";
@@ -56,10 +56,10 @@ export class LinkMonitor {
   look(listener: LinkListener): void {
     let concerns = this.index === 0 || this.routes.missed;
     const following = this.index;
-    this.routes.news((index, exists, up) => {
-      if (index !== following) return;
+    this.routes.news((link, exists) => {
+      if (link.index !== following) return;
       concerns = true;
-      if (exists && this.index !== 0) this.setUp(up, listener);
+      if (exists && this.index !== 0) this.tell(link, listener);
     });
     if (concerns || this.routes.missed) this.compare(listener);
   }
@@ -83,11 +83,7 @@ export class LinkMonitor {
         listener.linkRemoved();
       } else {
         this.name = now.name;
-        if (now.mtu !== this.mtu) {
-          this.mtu = now.mtu;
-          listener.linkMtu(now.mtu);
-        }
-        this.setUp(now.up, listener);
+        this.tell(now, listener);
       }
     }
     if (this.index !== 0) return;
@@ -106,7 +102,11 @@ export class LinkMonitor {
     }
   }
 
-  private setUp(up: boolean, listener: LinkListener): void {
+  private tell({ mtu, up }: Link, listener: LinkListener): void {
+    if (mtu !== this.mtu && mtu !== 0) {
+      this.mtu = mtu;
+      listener.linkMtu(mtu);
+    }
     if (up === this.up) return;
     this.up = up;
     if (up) listener.linkUp();

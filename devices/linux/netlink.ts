@@ -68,8 +68,8 @@ export interface Link extends LinkSettings {
   kind: string;
 }
 
-/** Hears what others did to interfaces: the number of one, and whether it is there, and up. */
-type LinkNews = (index: number, exists: boolean, up: boolean) => void;
+/** Hears what others did to interfaces: how one was then, and whether it is there. What was not said is 0. */
+type LinkNews = (link: Link, exists: boolean) => void;
 
 /** Builds one message: fields in host byte order (little-endian on everything that Bun runs on), padded to four. */
 class Message {
@@ -313,7 +313,7 @@ export class RouteSocket {
     for (let length = this.receive(); length >= 0; length = this.receive()) {
       this.messages(length, (type, _sequence, body) => {
         if (type !== RTM_NEWLINK && type !== RTM_DELLINK) return;
-        each(body.getInt32(4, true), type === RTM_NEWLINK, (body.getUint32(8, true) & IFF_UP) !== 0);
+        each(linkOf(body), type === RTM_NEWLINK);
       });
     }
   }

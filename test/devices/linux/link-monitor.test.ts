@@ -46,9 +46,10 @@ systemTest("a monitor tells what changed, once, and of its own interface only", 
     expect(look()).toEqual(["up"]);
     expect(look()).toEqual([]);
     await ns.ok(["ip", "link", "set", "one", "down"]);
+    await ns.ok(["ip", "link", "set", "one", "mtu", "1350"]);
     await ns.ok(["ip", "link", "set", "one", "up"]);
     await ns.ok(["ip", "link", "set", "one", "mtu", "1400"]);
-    expect(look()).toEqual(["down", "up", "mtu 1400"]);
+    expect(look()).toEqual(["down", "mtu 1350", "up", "mtu 1400"]);
   });
 });
 
