@@ -34,7 +34,7 @@ export class TcpSettings {
   congestionControl: CongestionControlName = "cubic";
   /**
    * BBR: the loss rate of a round trip, from 0 to below 1, that is not taken for congestion as long as round-trip times
-   * show no queue. 0 is what the draft says, for which 2 % is too much; a radio link loses more than that without being
+   * show no queue; where they do, as much as the path has lost without one, up to this rate. 0 is what the draft says, for which 2 % is too much; a radio link loses more than that without being
    * congested. Ignoring losses is what made BBR's first version known.
    */
   bbrToleratedLoss = 0.3;

@@ -2,7 +2,8 @@ import type { Tcb } from "../tcb.ts";
 import { resetFullBw } from "./bbr-full-pipe.ts";
 import { targetInflight } from "./bbr-model.ts";
 import { restoreCwnd, saveCwnd } from "./bbr-output.ts";
-import { isInflightTooHigh, lossThreshold, startProbeBwDown, startProbeBwRefill } from "./bbr-probe-bw.ts";
+import { lossThreshold, notePathLoss } from "./bbr-path-loss.ts";
+import { isInflightTooHigh, startProbeBwDown, startProbeBwRefill } from "./bbr-probe-bw.ts";
 import { enterStartup, leaveStartupByCongestion } from "./bbr-startup.ts";
 import {
   type BbrState,
@@ -29,13 +30,14 @@ function noteLoss(bbr: BbrState, tcb: Tcb): void {
 export function handleLoss(bbr: BbrState, tcb: Tcb, loss: LossSample, now: number): void {
   noteLoss(bbr, tcb);
   bbr.lostInRound += loss.length;
+  notePathLoss(bbr, tcb, 0, loss.length);
   if (!bbr.isProbeSample || !isInflightTooHigh(bbr, tcb, loss.lostSince, loss.txPipe)) return;
-  handleInflightTooHigh(bbr, tcb, inflightAtLoss(bbr, loss), loss.appLimited, now);
+  handleInflightTooHigh(bbr, tcb, inflightAtLoss(bbr, tcb, loss), loss.appLimited, now);
 }
 
 /** 5.5.10.2: at how much under way, within this stretch, did losses exceed the threshold? */
-function inflightAtLoss(bbr: BbrState, loss: LossSample): number {
-  const threshold = lossThreshold(bbr);
+function inflightAtLoss(bbr: BbrState, tcb: Tcb, loss: LossSample): number {
+  const threshold = lossThreshold(bbr, tcb, loss.txPipe);
   const before = loss.txPipe - loss.length;
   const lostBefore = loss.lostSince - loss.length;
   return before + Math.max(0, (threshold * before - lostBefore) / (1 - threshold));

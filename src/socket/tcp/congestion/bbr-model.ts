@@ -7,10 +7,6 @@ import type { AckSample } from "./control.ts";
 
 /** 5.5.9: rounds for which a degree of aggregation is remembered; it is kept for half of them up to all of them. */
 const EXTRA_ACKED_ROUNDS = 10;
-// By how much round-trip times exceed the shortest where there is a queue: what HyStart++ goes by (RFC 9406 4.3).
-const LEAST_QUEUE_MS = 4;
-const MOST_QUEUE_MS = 16;
-const QUEUE_DIVISOR = 8;
 /** 5.6.3. */
 const MOST_SENT_AT_ONCE = 64 * 1024;
 /** Rounding makes a sample's interval shorter than the round-trip time that it was taken over, at times. */
@@ -78,16 +74,6 @@ export function updateAckAggregation(bbr: BbrState, tcb: Tcb, ack: AckSample, no
     bbr.extraAckedSince = bbr.roundCount;
   }
   if (extra > bbr.extraAcked) bbr.extraAcked = extra;
-}
-
-/**
- * Not the draft's: the loss rate that is not taken for congestion now. A queue that overflows has been long before, and
- * round-trip times show it; what is lost while they do not was lost by other causes.
- */
-export function toleratedLoss(bbr: BbrState): number {
-  const queueMs = bbr.rttMs - bbr.minRttMs;
-  const thresholdMs = Math.max(LEAST_QUEUE_MS, Math.min(bbr.minRttMs / QUEUE_DIVISOR, MOST_QUEUE_MS));
-  return queueMs > thresholdMs ? 0 : bbr.toleratedLoss;
 }
 
 /** 5.6.4.3: what may always be under way. */

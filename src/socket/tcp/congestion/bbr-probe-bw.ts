@@ -6,8 +6,8 @@ import {
   inflightWithHeadroom,
   startRound,
   targetInflight,
-  toleratedLoss,
 } from "./bbr-model.ts";
+import { lossThreshold } from "./bbr-path-loss.ts";
 import { resetCongestionSignals, resetShortTermModel } from "./bbr-short-term.ts";
 import {
   ACKS_INIT,
@@ -17,7 +17,6 @@ import {
   ACKS_REFILLING,
   type BbrState,
   isInProbeBw,
-  LOSS_THRESH,
   PROBE_BW_CRUISE,
   PROBE_BW_DOWN,
   PROBE_BW_REFILL,
@@ -115,12 +114,7 @@ function adaptLongTermModel(bbr: BbrState, tcb: Tcb, ack: AckSample): boolean {
 /** 5.5.10.2: of `txPipe` bytes under way when something was sent, too many have been lost since. */
 export function isInflightTooHigh(bbr: BbrState, tcb: Tcb, lost: number, txPipe: number): boolean {
   if (lost > 0 && !tcb.sack) return true;
-  return lost > txPipe * lossThreshold(bbr);
-}
-
-/** 2.7, or what the program tolerates where that is more. */
-export function lossThreshold(bbr: BbrState): number {
-  return Math.max(LOSS_THRESH, toleratedLoss(bbr));
+  return lost > txPipe * lossThreshold(bbr, tcb, txPipe);
 }
 
 /** 5.3.3.9: one more segment a round trip, then two, four, eight ... */

@@ -1,5 +1,6 @@
 import type { Tcb } from "../tcb.ts";
-import { toleratedLoss, updateMaxBw } from "./bbr-model.ts";
+import { updateMaxBw } from "./bbr-model.ts";
+import { toleratedLoss } from "./bbr-path-loss.ts";
 import { type BbrState, BETA, isProbingBw } from "./bbr-state.ts";
 import type { AckSample } from "./control.ts";
 
@@ -38,14 +39,15 @@ export function advanceLatestDeliverySignals(bbr: BbrState, ack: AckSample): voi
 export function updateCongestionSignals(bbr: BbrState, tcb: Tcb, ack: AckSample): void {
   updateMaxBw(bbr, tcb, ack);
   if (!bbr.lossRoundStart) return;
-  if (bbr.lossInRound && !isProbingBw(bbr) && exceedsTolerance(bbr)) adaptLowerBounds(bbr, tcb);
+  if (bbr.lossInRound && !isProbingBw(bbr) && exceedsTolerance(bbr, tcb)) adaptLowerBounds(bbr, tcb);
   bbr.lossInRound = false;
   bbr.lostInRound = 0;
 }
 
-function exceedsTolerance(bbr: BbrState): boolean {
+function exceedsTolerance(bbr: BbrState, tcb: Tcb): boolean {
   // `lostInRound` is larger than anything where the network has said that it is congested.
-  return bbr.lostInRound > toleratedLoss(bbr) * (bbr.lostInRound + bbr.inflightLatest);
+  const bytes = bbr.lostInRound + bbr.inflightLatest;
+  return bbr.lostInRound > toleratedLoss(bbr, tcb, bytes) * bytes;
 }
 
 /** 5.5.10.3: InitLowerBounds, and LossLowerBounds. */

@@ -100,6 +100,10 @@ export class BbrState {
   inflightShortterm = UNKNOWN;
   inflightLongterm = UNKNOWN;
 
+  // Not the draft's: bytes that came through, and that were lost, while round-trip times showed no queue.
+  quietDelivered = 0;
+  quietLost = 0;
+
   // 5.3.3: the cycle of ProbeBW.
   cycleAt = 0;
   probeWaitMs = 0;

@@ -16,6 +16,7 @@ import {
   setPacingRate,
   setPacingRateWithGain,
 } from "./bbr-output.ts";
+import { notePathLoss } from "./bbr-path-loss.ts";
 import { updateProbeBwCyclePhase } from "./bbr-probe-bw.ts";
 import { checkProbeRtt, checkProbeRttDone, updateMinRtt } from "./bbr-probe-rtt.ts";
 import {
@@ -70,6 +71,7 @@ export class Bbr implements CongestionControl {
   onAck(tcb: Tcb, ack: AckSample, now: number): void {
     const bbr = this.state;
     if (ack.rttMs >= 0) bbr.rttMs = ack.rttMs;
+    notePathLoss(bbr, tcb, ack.delivered, 0);
     if (ack.rateBytes >= 0) {
       takeDeliveryRate(bbr, ack);
       updateLatestDeliverySignals(bbr, tcb, ack);
