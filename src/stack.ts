@@ -42,6 +42,11 @@ export interface InterfaceOptions extends EthernetOptions {
   readonly gateway?: string;
   /** Ways to other networks; of those that lead to an address the one with the longest prefix is taken. */
   readonly routes?: readonly RouteOptions[];
+  /**
+   * The largest MSS, in bytes from 88, that connections on it announce and send: for a link behind which packets of the MTU
+   * do not get through and nobody says so, such as a tunnel's. Unless told, what the MTU leaves.
+   */
+  readonly maxSegmentSize?: number;
 }
 
 const DEFAULT_MEMORY = 64 * 1024 * 1024;

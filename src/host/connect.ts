@@ -19,6 +19,8 @@ export interface HostConnectOptions extends WaitOptions {
   readonly noDelay?: boolean | undefined;
   /** ms in which the peer has to acknowledge what it was sent; see `Connection.setUserTimeout`. */
   readonly userTimeout?: number | undefined;
+  /** The largest MSS of the connection in bytes, announced and sent: Linux's TCP_MAXSEG. `tcp.maxSegmentSize` unless told. */
+  readonly maxSegmentSize?: number | undefined;
   /** How fast the connection sends: `"cubic"`, `"newreno"` or `"bbr"`; `tcp.congestionControl` of the host unless told. */
   readonly congestionControl?: CongestionControlName | undefined;
 }

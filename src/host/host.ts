@@ -127,12 +127,13 @@ export class Host implements AsyncDisposable {
   listen(options: HostListenOptions): Listener {
     this.checkOpen();
     options.signal?.throwIfAborted();
-    const { port, address, backlog, userTimeout, congestionControl } = options;
+    const { port, address, backlog, userTimeout, maxSegmentSize, congestionControl } = options;
     const socket = this.stack.sockets.listen({
       port,
       ...(address === undefined ? {} : { address }),
       ...(backlog === undefined ? {} : { backlog }),
       ...(userTimeout === undefined ? {} : { userTimeout }),
+      ...(maxSegmentSize === undefined ? {} : { maxSegmentSize }),
       ...(congestionControl === undefined ? {} : { congestionControl }),
     });
     const adopt = (accepted: TcpSocket) => this.adopt(accepted);
@@ -157,7 +158,8 @@ export class Host implements AsyncDisposable {
     this.checkOpen();
     checkWait(options);
     checkHostAddress(options.address);
-    const { address, port, localAddress, localPort, noDelay, userTimeout, congestionControl } = options;
+    const { address, port, localAddress, localPort, noDelay, userTimeout } = options;
+    const { maxSegmentSize, congestionControl } = options;
     const socket = this.stack.sockets.connect({
       address,
       port,
@@ -165,6 +167,7 @@ export class Host implements AsyncDisposable {
       ...(localPort === undefined ? {} : { localPort }),
       ...(noDelay === undefined ? {} : { noDelay }),
       ...(userTimeout === undefined ? {} : { userTimeout }),
+      ...(maxSegmentSize === undefined ? {} : { maxSegmentSize }),
       ...(congestionControl === undefined ? {} : { congestionControl }),
     });
     this.pump.wake();

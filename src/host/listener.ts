@@ -17,6 +17,8 @@ export interface HostListenOptions {
   readonly backlog?: number | undefined;
   /** ms in which a peer has to acknowledge what it was sent; see `Connection.setUserTimeout`. */
   readonly userTimeout?: number | undefined;
+  /** The largest MSS of the connections in bytes, announced and sent: Linux's TCP_MAXSEG. `tcp.maxSegmentSize` unless told. */
+  readonly maxSegmentSize?: number | undefined;
   /** How fast the connections send; `tcp.congestionControl` of the host unless told. */
   readonly congestionControl?: CongestionControlName | undefined;
   /** Closes the listener when it aborts. */

@@ -3,6 +3,7 @@ import { Frame } from "../device.ts";
 import { StackError } from "../errors.ts";
 import type { SocketContext } from "../socket/context.ts";
 import type { Path } from "../socket/routing.ts";
+import { checkSegmentSize } from "../socket/tcp/settings.ts";
 import { NEVER } from "../storage/deadline-heap.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
 import {
@@ -39,6 +40,7 @@ export interface InterfaceSpec extends EthernetOptions {
   readonly addresses: readonly Cidr[];
   readonly gateway: IpAddress | null;
   readonly routes: readonly RouteSpec[];
+  readonly maxSegmentSize?: number;
 }
 
 /** A device with the addresses the stack has on it, and the records that its packets pass through. */
@@ -46,6 +48,7 @@ export class Interface implements Path {
   readonly device: Device;
   readonly context: SocketContext;
   readonly maxSuperSegment: number;
+  readonly maxSegmentSize: number;
   readonly addresses: readonly Cidr[];
   /** Where packets go that no other route leads to, or `null`. */
   readonly gateway: IpAddress | null;
@@ -114,6 +117,8 @@ export class Interface implements Path {
     this.context = context;
     this.currentMtu = mtu;
     this.maxSuperSegment = maxSuperSegment;
+    this.maxSegmentSize =
+      spec.maxSegmentSize === undefined ? LARGEST_MTU : checkSegmentSize(spec.maxSegmentSize);
     this.addresses = addresses;
     this.broadcasts = addresses.map(cidrBroadcast).filter((address) => address !== null);
     this.gateway = gateway;

@@ -6,6 +6,8 @@ import { formatAddress, type IpAddress } from "../wire/ip-address.ts";
 export interface Path {
   /** Largest IP packet in bytes. */
   readonly mtu: number;
+  /** The largest MSS of connections on this way, in bytes. */
+  readonly maxSegmentSize: number;
   /** Largest IP packet in bytes that is cut into TCP segments further down; 0 where none is. */
   readonly maxSuperSegment: number;
   /** Sockets that have something to send on this way. */

@@ -28,7 +28,9 @@ import { acknowledgeNow } from "./tcp/delayed-ack.ts";
 import { segmentArrives } from "./tcp/input.ts";
 import { TcpListener } from "./tcp/listener.ts";
 import { openActive, openPassive } from "./tcp/open.ts";
+import { limitSegmentSize } from "./tcp/options.ts";
 import { seqGt } from "./tcp/seq.ts";
+import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { runTimers } from "./tcp/timers.ts";
@@ -46,6 +48,8 @@ export interface ListenOptions {
   readonly backlog?: number;
   /** R2 of the connections, in ms; see `ConnectOptions.userTimeout`. */
   readonly userTimeout?: number;
+  /** The largest MSS of the connections; see `ConnectOptions.maxSegmentSize`. */
+  readonly maxSegmentSize?: number;
   /** How fast the connections send; see `ConnectOptions.congestionControl`. */
   readonly congestionControl?: CongestionControlName;
 }
@@ -66,6 +70,11 @@ export interface ConnectOptions {
    * `userTimeoutMs`. It bounds `connectTimeout` as well. See `TcpSocket.setUserTimeout`.
    */
   readonly userTimeout?: number;
+  /**
+   * The largest MSS, in bytes from 88: what is announced to the peer, and text with options that is sent; Linux's
+   * TCP_MAXSEG. By default the stack's `maxSegmentSize`, which it cannot exceed, nor what the MTU leaves.
+   */
+  readonly maxSegmentSize?: number;
   /** How fast the connection sends: `"cubic"`, `"newreno"` or `"bbr"`; the stack's `congestionControl` by default. */
   readonly congestionControl?: CongestionControlName;
 }
@@ -134,6 +143,7 @@ export class SocketSet {
     const { port, backlog = DEFAULT_BACKLOG } = options;
     const address = this.localAddress(options.address);
     const userTimeout = checkUserTimeout(options.userTimeout ?? 0);
+    const maxSegmentSize = this.maxSegmentSize(options);
     const congestionControl = this.congestionControl(options);
     requirePort(port, 1, "a TCP port to listen on");
     if (!Number.isInteger(backlog) || backlog < 1) {
@@ -154,6 +164,7 @@ export class SocketSet {
     });
     listener.userTimeoutMs = userTimeout;
     listener.congestionControl = congestionControl;
+    listener.maxSegmentSize = maxSegmentSize;
     this.sockets[index] = listener;
     addTo(this.listeners, port, listener);
     return listener;
@@ -196,15 +207,22 @@ export class SocketSet {
       checkUserTimeout(options.connectTimeout ?? 0) || context.tcp.connectTimeoutMs,
       userTimeout || NEVER,
     );
+    const maxSegmentSize = this.maxSegmentSize(options);
     const congestionControl = this.congestionControl(options);
     const index = this.takeIndex();
     const ends = { local, localPort, remote, remotePort: options.port };
     const tcb = openActive(context, ends, route.path, index, connectTimeout);
+    limitSegmentSize(tcb, maxSegmentSize);
     chooseControl(tcb, congestionControl);
     tcb.userTimeoutMs = userTimeout;
     tcb.noDelay = options.noDelay ?? false;
     this.sockets[index] = tcb;
     return new TcpSocket(tcb);
+  }
+
+  /** @throws StackError EINVAL */
+  private maxSegmentSize(options: { maxSegmentSize?: number }): number {
+    return checkSegmentSize(options.maxSegmentSize ?? this.context.tcp.maxSegmentSize);
   }
 
   /** @throws StackError EINVAL */
@@ -316,6 +334,7 @@ export class SocketSet {
     }
     if (tcb !== null) enterClosed(tcb, null);
     const opened = openPassive(context, seg, path, index, listener.queue, tcb);
+    limitSegmentSize(opened, listener.maxSegmentSize);
     chooseControl(opened, listener.congestionControl);
     this.sockets[index] = opened;
     return false;

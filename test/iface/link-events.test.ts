@@ -38,6 +38,27 @@ const texts = (host: EthernetHost) =>
     .map((line) => Number(/ length (\d+)$/.exec(line)?.[1]))
     .filter((length) => length > 0);
 
+describe("maxSegmentSize", () => {
+  test("of an interface: what its connections announce and send", () => {
+    const host = new EthernetHost({ maxSegmentSize: 1_200 });
+    host.learn(PEER_IP, PEER_MAC);
+    const socket = host.stack.sockets.connect({ address: PEER_IP, port: 80, localPort: 5000 });
+    host.poll();
+    const [syn] = host.sent();
+    expect(syn).toContain("mss 1200");
+    const seq = (Number(/seq (\d+)/.exec(syn)?.[1]) + 1) % 2 ** 32;
+    receive(host, { seq: 1, ack: seq, flags: 0x12, mss: 8_960 });
+    host.sent();
+    socket.write(new Uint8Array(1_201));
+    host.poll();
+    expect(texts(host)).toEqual([1_200]);
+  });
+
+  test("out of its range it is refused", () => {
+    expect(() => new EthernetHost({ maxSegmentSize: 87 })).toThrow("from 88 to 65535, not 87");
+  });
+});
+
 describe("setMtu", () => {
   test("down: segments follow at once, those that are sent again as well", () => {
     const { host, socket } = connectedHost();

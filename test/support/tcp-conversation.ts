@@ -81,7 +81,11 @@ export class Conversation {
     this.iss = host.iss;
     this.irs = options.irs ?? 0;
     this.win = options.win ?? 65_535;
-    this.watch = new Watch(host, options.mss === undefined ? 1_460 : options.mss);
+    this.watch = new Watch(
+      host,
+      options.mss === undefined ? 1_460 : options.mss,
+      options.tcp?.minSegmentSize,
+    );
     const before = host.onEmitted;
     host.onEmitted = (emitted) => {
       if (emitted.seg.destinationPort === peerPort) this.onEmitted(emitted);

@@ -24,9 +24,9 @@ export class Watch {
   private peerShift = -1;
   private ourShift = -1;
 
-  constructor(host: TestHost, peerMss: number | null) {
+  constructor(host: TestHost, peerMss: number | null, least = 88) {
     this.host = host;
-    this.peerMss = Math.max(peerMss ?? 536, 88);
+    this.peerMss = Math.max(peerMss ?? 536, least);
   }
 
   /** Where SND.NXT was when `emitted` was sent. */

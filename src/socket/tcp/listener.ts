@@ -15,6 +15,8 @@ export class TcpListener {
   events = 0;
   /** R2 of the connections that are accepted from now on, in ms; 0 for the stack's. */
   userTimeoutMs = 0;
+  /** The largest MSS of the connections, in bytes. */
+  maxSegmentSize = Number.POSITIVE_INFINITY;
   /** How fast the connections send. */
   congestionControl: CongestionControlName;
   /** Is called with `ACCEPTABLE` at the end of `poll`. */

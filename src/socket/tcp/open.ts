@@ -81,7 +81,8 @@ function open(context: SocketContext, ends: Endpoints, path: Path, index: number
   tcb.remotePort = ends.remotePort;
   tcb.ready = path.ready;
   tcb.maxSuperSegment = path.maxSuperSegment;
-  tcb.rcvMss = path.mtu - headerBytes(ends.remote.family);
+  const mss = path.mtu - headerBytes(ends.remote.family);
+  tcb.rcvMss = Math.min(mss, path.maxSegmentSize, context.tcp.maxSegmentSize);
   const { local, localPort, remote, remotePort } = ends;
   setIss(tcb, context.isn.next(local, localPort, remote, remotePort, context.now));
   tcb.tsOffset = context.isn.timestampOffset(local, localPort, remote, remotePort);

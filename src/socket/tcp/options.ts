@@ -10,8 +10,6 @@ import { windowShiftFor } from "./window.ts";
 /** RFC 9293 3.7.1: where the peer names no MSS. */
 const DEFAULT_MSS_IPV4 = 536;
 const DEFAULT_MSS_IPV6 = 1220;
-/** What a peer may not push us below: it would make us send mostly headers. RFC 9293 names no bound; 88 is Linux's. */
-const SMALLEST_MSS = 88;
 
 /** IP and TCP headers without options, in bytes. */
 export function headerBytes(family: 4 | 6): number {
@@ -35,6 +33,13 @@ export function setSendMss(tcb: Tcb, mss: number): void {
   tcb.maxText = Math.max(Math.floor(room / mss), 1) * mss;
 }
 
+/** The program wants no segments with an MSS above `most`, in either direction: Linux's TCP_MAXSEG. No text has been sent. */
+export function limitSegmentSize(tcb: Tcb, most: number): void {
+  tcb.rcvMss = Math.min(tcb.rcvMss, most);
+  const text = textWithin(tcb, most);
+  if (tcb.mss > text) setSendMss(tcb, text);
+}
+
 /** Text that fits into a segment of at most `mss` bytes behind the options that every segment has (RFC 6691 2). */
 export function textWithin(tcb: Tcb, mss: number): number {
   return tcb.timestamps ? mss - TIMESTAMPS_LENGTH : mss;
@@ -47,7 +52,8 @@ export function adoptSynOptions(tcb: Tcb, seg: TcpSegment, now: number): void {
   startTimestamps(tcb, seg, now);
   const peerMss = seg.mss === 0 ? (tcb.remote.family === 4 ? DEFAULT_MSS_IPV4 : DEFAULT_MSS_IPV6) : seg.mss;
   // Eff.snd.MSS: what the peer takes, and what fits our own MTU.
-  setSendMss(tcb, textWithin(tcb, Math.min(Math.max(peerMss, SMALLEST_MSS), tcb.rcvMss)));
+  const least = tcb.context.tcp.minSegmentSize;
+  setSendMss(tcb, textWithin(tcb, Math.min(Math.max(peerMss, least), tcb.rcvMss)));
   if (seg.windowScale >= 0 && tcb.offersWindowScale) {
     tcb.sndWindShift = seg.windowScale;
     tcb.rcvWindShift = windowShiftFor(tcb.context.tcp.maxReceiveBuffer);

@@ -38,6 +38,16 @@ export class TcpSettings {
    * congested. Ignoring losses is what made BBR's first version known.
    */
   bbrToleratedLoss = 0.3;
+  /**
+   * The largest segment that we announce and send (MSS: text and TCP options), from 88; what a path's or an interface's MTU
+   * leaves is less than the default.
+   */
+  maxSegmentSize = 65_535;
+  /**
+   * The smallest MSS that a peer may push us to, from 48, which is 40 bytes of options and 8 of text, to 536. RFC 9293 names
+   * no bound; one who asks for a byte at a time would make us send headers only.
+   */
+  minSegmentSize = 88;
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */
@@ -85,8 +95,10 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
     settings.maxReceiveBuffer = given.maxReceiveBuffer ?? given.receiveBuffer;
   if (given.sendBuffer !== undefined) settings.maxSendBuffer = given.maxSendBuffer ?? given.sendBuffer;
   for (const name of ["receiveBuffer", "maxReceiveBuffer", "sendBuffer", "maxSendBuffer"] as const) {
-    requireBuffer(name, settings[name]);
+    requireWhole(name, settings[name], 1, LARGEST_BUFFER);
   }
+  checkSegmentSize(settings.maxSegmentSize);
+  requireWhole("minSegmentSize", settings.minSegmentSize, 48, 536);
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);
   settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
@@ -99,10 +111,20 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   return settings;
 }
 
-function requireBuffer(name: string, bytes: number): void {
-  if (Number.isInteger(bytes) && bytes >= 1 && bytes <= LARGEST_BUFFER) return;
+/**
+ * A bound for the MSS, in bytes.
+ *
+ * @throws StackError EINVAL
+ */
+export function checkSegmentSize(bytes: number): number {
+  requireWhole("maxSegmentSize", bytes, 88, 65_535);
+  return bytes;
+}
+
+function requireWhole(name: string, bytes: number, least: number, most: number): void {
+  if (Number.isInteger(bytes) && bytes >= least && bytes <= most) return;
   throw new StackError(
     "EINVAL",
-    `${name} must be a whole number of bytes from 1 to ${LARGEST_BUFFER}, not ${bytes}`,
+    `${name} must be a whole number of bytes from ${least} to ${most}, not ${bytes}`,
   );
 }
