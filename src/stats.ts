@@ -109,7 +109,10 @@ export class Stats {
   tcpWithoutTimestamp = 0;
   /** A reset or SYN answered by a challenge ACK instead (RFC 5961). */
   tcpChallengeAcks = 0;
+  /** One that the limit of the connection, or of the stack, did not allow. */
   tcpChallengeAcksRateLimited = 0;
+  /** A reset that would have ended TIME-WAIT (RFC 1337). */
+  tcpTimeWaitResetsIgnored = 0;
   tcpOutOfOrder = 0;
   /** A segment acknowledged at once that might have waited (RFC 9293 3.8.6.3). */
   tcpQuickAcks = 0;

@@ -6,6 +6,7 @@ import { FlowTable } from "../storage/flow-table.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
 import { PortRegistry } from "./ports.ts";
 import type { Routing } from "./routing.ts";
+import { ChallengeBudget } from "./tcp/challenge.ts";
 import { AckSample, LossSample } from "./tcp/congestion/control.ts";
 import { IsnGenerator } from "./tcp/isn.ts";
 import type { TcpSettings } from "./tcp/settings.ts";
@@ -31,6 +32,8 @@ export class SocketContext {
   /** What the ACK, and the loss, tell that are being processed. */
   readonly ack = new AckSample();
   readonly loss = new LossSample();
+  /** What may still be answered that is not quite right (RFC 5961 7). */
+  readonly challenges: ChallengeBudget;
   /** Sockets with events that the program has not been told of. */
   readonly signalled: ReadyQueue;
   /** Connections in TIME-WAIT, oldest first: the ones to give up when socket numbers run out. */
@@ -58,6 +61,7 @@ export class SocketContext {
     this.deadlines = new DeadlineHeap(maxSockets);
     // A record for every 4 KiB that may be buffered, beside those that connections have for sure.
     this.transmissions = new TransmissionPool(maxSockets, pool.pageCount << 2);
+    this.challenges = new ChallengeBudget(tcp.challengeAcksPerSecondInAll, random);
     this.signalled = new ReadyQueue(maxSockets);
     this.timeWait = new ReadyQueue(maxSockets);
     this.starved = new ReadyQueue(maxSockets);

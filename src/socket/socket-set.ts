@@ -29,12 +29,11 @@ import { segmentArrives } from "./tcp/input.ts";
 import { TcpListener } from "./tcp/listener.ts";
 import { openActive, openPassive } from "./tcp/open.ts";
 import { limitSegmentSize } from "./tcp/options.ts";
-import { seqGt } from "./tcp/seq.ts";
 import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
+import { mayReopen } from "./tcp/time-wait.ts";
 import { runTimers } from "./tcp/timers.ts";
-import { isLater } from "./tcp/timestamps.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";
 import { checkUserTimeout } from "./tcp/user-timeout.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
@@ -391,17 +390,9 @@ export class SocketSet {
     }
   }
 
-  /**
-   * A SYN for a connection in TIME-WAIT may open it again, when its sequence number is beyond all that the old one
-   * received (RFC 9293 3.10.7.4, fourth; RFC 1122 4.2.2.13), or its timestamp (RFC 6191 2).
-   */
+  /** Is the segment a SYN that opens a connection in TIME-WAIT again, for a listener that is there? */
   private isReopening(tcb: Tcb, seg: TcpSegment): boolean {
-    return (
-      tcb.state === TIME_WAIT &&
-      (seg.flags & (SYN | ACK | RST)) === SYN &&
-      (seqGt(seg.seq, tcb.rcvNxt) || isLater(tcb, seg)) &&
-      findBound(this.listeners, seg.destination, seg.destinationPort) !== null
-    );
+    return mayReopen(tcb, seg) && findBound(this.listeners, seg.destination, seg.destinationPort) !== null;
   }
 
   private takeIndex(): number {

@@ -1,7 +1,7 @@
 import { ECN_CE } from "../../wire/ipv4.ts";
 import { ACK, FIN, PSH, RST, SYN, type TcpSegment, tcpSequenceLength } from "../../wire/tcp.ts";
 import { GO_ON, onHandshakeAcked, processAck, STOP_AND_RESET, setSendWindow } from "./ack.ts";
-import { challengeAck } from "./challenge.ts";
+import { challengeAck, mayChallenge } from "./challenge.ts";
 import { acknowledgeNow, startQuickAcks } from "./delayed-ack.ts";
 import { noteMark } from "./ecn.ts";
 import { adoptSynOptions } from "./options.ts";
@@ -45,7 +45,7 @@ export function segmentArrives(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now
 function processSegment(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): boolean {
   if (tcb.state === CLOSED) return false;
   if (tcb.state === SYN_SENT) return inSynSent(tcb, seg, bytes, now);
-  if (tcb.state === SYN_RECEIVED && !beforeSynReceived(tcb, seg)) return false;
+  if (tcb.state === SYN_RECEIVED && !beforeSynReceived(tcb, seg, now)) return false;
   if (lacksTimestamps(tcb, seg)) {
     tcb.context.stats.tcpWithoutTimestamp++;
     return false;
@@ -154,16 +154,18 @@ function inSynSent(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): b
 
 /**
  * What SYN-RECEIVED does before the sequence check: the peer's SYN again. Alone it asks for our SYN-ACK, which must have
- * been lost; with an ACK it is the other half of a simultaneous open and completes the handshake. Returns whether the
- * segment is to be processed further.
+ * been lost; with an ACK, where we have sent a SYN of our own, it is the other half of a simultaneous open and completes
+ * the handshake. Returns whether the segment is to be processed further.
  */
-function beforeSynReceived(tcb: Tcb, seg: TcpSegment): boolean {
+function beforeSynReceived(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   if (!(seg.flags & SYN) || seg.flags & RST || seg.seq !== tcb.irs) return true;
   if (!(seg.flags & ACK)) {
+    if (!mayChallenge(tcb, now)) return false;
     tcb.due |= DUE_SYN;
     ready(tcb);
     return false;
   }
+  if (!tcb.activeOpen) return true;
   stripSyn(seg);
   seg.window >>= tcb.sndWindShift; // A SYN's window is not scaled.
   // RFC 9293 3.5.2, group 2: any other ACK gets a reset, and nothing else.
@@ -187,29 +189,42 @@ function isAcceptable(tcb: Tcb, seg: TcpSegment): boolean {
   return distance < window && distance + length > 0;
 }
 
-/** RFC 9293 3.10.7.4, first: an ACK goes back, unless the segment is a reset. */
+/**
+ * RFC 9293 3.10.7.4, first: an ACK goes back, unless the segment is a reset. Text or a FIN that comes again shows that our ACK
+ * was lost; all else might be a loop of ACKs, or somebody who guesses, and is answered as far as the limits allow.
+ */
 function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
   tcb.context.stats.tcpUnacceptable++;
   if (seg.flags & RST) return;
-  onHeard(tcb, now);
+  const isRecent = !(seg.flags & SYN) && isFromTheLastWindow(tcb, seg);
+  if (isRecent) onHeard(tcb, now);
+  if (!isRecent || (seg.payloadLength === 0 && !(seg.flags & FIN))) {
+    challengeAck(tcb, now);
+    return;
+  }
   // RFC 2883 4.1.1: all of it arrived before.
-  if (seg.payloadLength > 0 && seqLt(seg.seq, tcb.rcvNxt))
-    tcb.sackReport.noteDuplicate(seg.seq, seg.payloadLength);
+  if (seg.payloadLength > 0) tcb.sackReport.noteDuplicate(seg.seq, seg.payloadLength);
   if (tcb.state === TIME_WAIT && seg.flags & FIN) {
     enterTimeWait(tcb, now);
     schedule(tcb);
   }
-  // Text or a FIN again: our ACK was lost. Anything else might be a loop of ACKs, or somebody who guesses.
-  if (seg.payloadLength > 0 || seg.flags & FIN) {
-    acknowledgeNow(tcb);
-    startQuickAcks(tcb);
-  } else {
-    challengeAck(tcb, now);
-  }
+  acknowledgeNow(tcb);
+  startQuickAcks(tcb);
+}
+
+/** Does the segment lie before RCV.NXT, where the peer may believe the edge to be? That is a window's length at most. */
+function isFromTheLastWindow(tcb: Tcb, seg: TcpSegment): boolean {
+  const distance = seqDiff(seg.seq, tcb.rcvNxt);
+  return distance < 0 && distance >= -tcb.receiveBuffer.limit && distance + tcpSequenceLength(seg) <= 0;
 }
 
 /** RFC 9293 3.10.7.4, second, with RFC 5961 3.2: only the exact sequence number resets. */
 function onReset(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (tcb.state === TIME_WAIT) {
+    // RFC 1337 3, (F1): it may be the answer to an ACK of ours to an old segment. TIME-WAIT lasts its time.
+    tcb.context.stats.tcpTimeWaitResetsIgnored++;
+    return;
+  }
   if (seg.seq !== tcb.rcvNxt) {
     challengeAck(tcb, now);
     return;
@@ -218,7 +233,7 @@ function onReset(tcb: Tcb, seg: TcpSegment, now: number): void {
   if (tcb.state === SYN_RECEIVED) {
     // A passive open goes back to LISTEN: the listener never left it, the half-open connection goes.
     enterClosed(tcb, tcb.activeOpen ? "ECONNREFUSED" : "ECONNRESET");
-  } else if (tcb.state === CLOSING || tcb.state === LAST_ACK || tcb.state === TIME_WAIT) {
+  } else if (tcb.state === CLOSING || tcb.state === LAST_ACK) {
     // Both sides had closed; but text that was never acknowledged may be lost.
     enterClosed(tcb, tcb.sendBuffer.length > 0 ? "ECONNRESET" : null);
   } else {

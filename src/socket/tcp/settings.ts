@@ -78,6 +78,12 @@ export class TcpSettings {
   keepAliveIdleMs = 7_200_000;
   keepAliveIntervalMs = 75_000;
   keepAliveProbes = 9;
+  /**
+   * RFC 5961 7: so many segments in a second that are not quite right are answered for each connection, and for all of the
+   * stack's together about so many: the number varies, as one that is known would tell of other connections.
+   */
+  challengeAcksPerSecond = 10;
+  challengeAcksPerSecondInAll = 1_000;
 }
 
 /** The largest window that the field can name: 65,535 units of 2^14 bytes, and a buffer of one unit more. */
@@ -99,6 +105,9 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   }
   checkSegmentSize(settings.maxSegmentSize);
   requireWhole("minSegmentSize", settings.minSegmentSize, 48, 536);
+  for (const name of ["challengeAcksPerSecond", "challengeAcksPerSecondInAll"] as const) {
+    requireCount(name, settings[name]);
+  }
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);
   settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
@@ -109,6 +118,11 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
     settings.receiveBuffer = Math.max(settings.receiveBuffer, units);
   }
   return settings;
+}
+
+function requireCount(name: string, count: number): void {
+  if (Number.isInteger(count) && count >= 1 && count <= 1e6) return;
+  throw new StackError("EINVAL", `${name} must be a whole number from 1 to 1,000,000, not ${count}`);
 }
 
 /**

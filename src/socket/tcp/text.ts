@@ -147,6 +147,11 @@ function receiveFin(tcb: Tcb, finSeq: number, now: number): void {
     return;
   }
   tcb.finPending = false;
+  if (tcb.outOfOrder.count > 0) {
+    // Behind the FIN there is nothing: what claims to be there need not be kept.
+    tcb.outOfOrder.clear();
+    tcb.receiveBuffer.discardAhead();
+  }
   tcb.rcvNxt = seqAdd(tcb.rcvNxt, 1);
   acknowledgeNow(tcb);
   onPeerFin(tcb, now);

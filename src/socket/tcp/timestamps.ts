@@ -28,11 +28,6 @@ export function isFromThePast(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   return seg.hasTimestamp && seqGt(tcb.tsRecent, seg.tsVal) && now - tcb.tsRecentAt <= OUTDATED_MS;
 }
 
-/** RFC 6191 2: has the segment a timestamp later than all of the connection's? */
-export function isLater(tcb: Tcb, seg: TcpSegment): boolean {
-  return tcb.timestamps && seg.hasTimestamp && seqGt(seg.tsVal, tcb.tsRecent);
-}
-
 /** RFC 7323 3.2: every segment but a reset has timestamps, or is not from the peer. */
 export function lacksTimestamps(tcb: Tcb, seg: TcpSegment): boolean {
   return tcb.timestamps && !seg.hasTimestamp && !(seg.flags & (RST | SYN));

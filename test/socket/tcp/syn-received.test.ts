@@ -131,11 +131,24 @@ describe("after a passive OPEN", () => {
     expect(s.host.stack.sockets.size).toBe(1);
   });
 
-  scenario("a SYN-ACK of the peer is no answer to ours, and completes nothing by itself", () => {
+  scenario("a SYN-ACK of the peer is no answer to ours, and completes nothing", () => {
     const s = synReceived(PASSIVE);
-    s.receives({ flags: "S.", seq: 0, ack: 7 });
-    s.sends({ flags: "R", seq: 7 });
-    s.is("SYN_RECEIVED");
+    for (const ack of [1, 7]) {
+      s.receives({ flags: "S.", seq: 0, ack });
+      s.sends(challenge);
+      s.is("SYN_RECEIVED");
+    }
+  });
+
+  scenario("RFC 5961 7: a SYN that is repeated without end gets no more SYN-ACKs than challenges", () => {
+    const s = synReceived({ ...PASSIVE, tcp: { challengeAcksPerSecond: 3 } });
+    let answers = 0;
+    for (let i = 0; i < 50; i++) {
+      s.receives(s.syn("S"));
+      answers += s.sent().length;
+    }
+    expect(answers).toBe(3);
+    expect(s.host.stack.stats.tcpChallengeAcksRateLimited).toBe(47);
   });
 
   scenario(

@@ -19,7 +19,7 @@ behavesAsSynchronized({
   rcvNxt: 2,
   sndUna: 2,
   sndNxt: 2,
-  resetError: null,
+  resetError: "ignored",
 });
 
 describe("3.10.7.4: a retransmission of the remote FIN", () => {
