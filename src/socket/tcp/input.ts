@@ -5,7 +5,7 @@ import { challengeAck, mayChallenge } from "./challenge.ts";
 import { acknowledgeNow, startQuickAcks } from "./delayed-ack.ts";
 import { noteMark } from "./ecn.ts";
 import { adoptSynOptions } from "./options.ts";
-import { seqAdd, seqDiff, seqGt, seqLeq, seqLt } from "./seq.ts";
+import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
 import {
   CLOSED,
   CLOSING,
@@ -68,17 +68,20 @@ function processSegment(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: numbe
   }
   // Third, security, has no users (RFC 9293 A.1). Fourth: the SYN bit.
   if (seg.flags & SYN) {
-    onSynInConnection(tcb, now);
+    onSynInConnection(tcb, seg, now);
     return false;
   }
   noteTimestamp(tcb, seg, now);
   noteMark(tcb, seg);
   const isBare = tcpSequenceLength(seg) === 0;
-  trimToWindow(tcb, seg);
+  const isCut = trimToWindow(tcb, seg);
   // Fifth: the ACK field.
   const verdict = processAck(tcb, seg, isBare, now);
   if (verdict !== GO_ON) return verdict === STOP_AND_RESET;
   onHeard(tcb, now);
+  // Text outside of the window, such as a window probe's, is answered by an ACK that states the window; behind a FIN there
+  // is none.
+  if (isCut && !tcb.finReceived) acknowledgeNow(tcb);
   // Sixth to eighth: URG, text and FIN.
   if (seg.payloadLength > 0 || seg.flags & ~(ACK | PSH)) processTextAndFin(tcb, seg, bytes, now);
   return false;
@@ -241,17 +244,20 @@ function onReset(tcb: Tcb, seg: TcpSegment, now: number): void {
   }
 }
 
-/** RFC 9293 3.10.7.4, fourth, with RFC 5961 4.2. */
-function onSynInConnection(tcb: Tcb, now: number): void {
-  if (tcb.state === SYN_RECEIVED && !tcb.activeOpen) {
+/** RFC 9293 3.10.7.4, fourth, with RFC 5961 4.2. Where only the text behind it is in the window, the SYN is old. */
+function onSynInConnection(tcb: Tcb, seg: TcpSegment, now: number): void {
+  if (tcb.state === SYN_RECEIVED && !tcb.activeOpen && seqGeq(seg.seq, tcb.rcvNxt)) {
     enterClosed(tcb, "ECONNRESET");
     return;
   }
   challengeAck(tcb, now);
 }
 
-/** "Reconstruct the segment to contain just the new data": cuts off what lies outside of the receive window. */
-function trimToWindow(tcb: Tcb, seg: TcpSegment): void {
+/**
+ * "Reconstruct the segment to contain just the new data": cuts off what lies outside of the receive window. Returns whether
+ * there was anything behind its right edge. A FIN there needs no room, and stays where all text before it does.
+ */
+function trimToWindow(tcb: Tcb, seg: TcpSegment): boolean {
   if (seqLt(seg.seq, tcb.rcvNxt)) {
     const old = seqDiff(tcb.rcvNxt, seg.seq);
     const cut = Math.min(old, seg.payloadLength);
@@ -261,12 +267,10 @@ function trimToWindow(tcb: Tcb, seg: TcpSegment): void {
     seg.payloadLength -= cut;
   }
   const beyond = seqDiff(seqAdd(seg.seq, seg.payloadLength), tcb.rcvAdv);
-  if (beyond > 0) {
-    // Text outside of the window, such as a window probe's, is answered by an ACK that states the window.
-    acknowledgeNow(tcb);
-    seg.payloadLength = Math.max(seg.payloadLength - beyond, 0);
-    seg.flags &= ~FIN;
-  }
+  if (beyond <= 0) return false;
+  seg.payloadLength = Math.max(seg.payloadLength - beyond, 0);
+  seg.flags &= ~FIN;
+  return true;
 }
 
 /** The peer is alive: keep-alive starts anew. */
