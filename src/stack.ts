@@ -102,6 +102,7 @@ export class Stack {
       );
     }
     const settings = tcpSettings(options.tcp);
+    settings.maxOrphans = Math.min(settings.maxOrphans, Math.max(maxSockets >> 1, 1));
     const pool = new BufferPool(memory);
     this.maxSockets = maxSockets;
     this.context = new SocketContext(maxSockets, this.stats, random, pool, settings, this.routes);

@@ -146,6 +146,10 @@ export class Stats {
   /** A buffer that was made larger, as the path turned out to carry more. */
   tcpReceiveBufferGrown = 0;
   tcpSendBufferGrown = 0;
-  /** TIME-WAIT cut short because every socket number was in use. */
+  /** A connection that the program had closed, reset because there were more than `maxOrphans`. */
+  tcpOrphansReset = 0;
+  /** One that was given up after `orphanTimeoutMs` without an ACK, or `finWait2Ms` without a FIN. */
+  tcpOrphansTimedOut = 0;
+  /** TIME-WAIT cut short because every socket number was in use, or there were more than `maxTimeWait`. */
   tcpTimeWaitRecycled = 0;
 }

@@ -10,6 +10,7 @@ import { ChallengeBudget } from "./tcp/challenge.ts";
 import { AckSample, LossSample } from "./tcp/congestion/control.ts";
 import { IsnGenerator } from "./tcp/isn.ts";
 import type { TcpSettings } from "./tcp/settings.ts";
+import { TcbList } from "./tcp/tcb-list.ts";
 import { TransmissionPool } from "./tcp/transmissions.ts";
 
 /** What all sockets of a stack share. */
@@ -36,8 +37,10 @@ export class SocketContext {
   readonly challenges: ChallengeBudget;
   /** Sockets with events that the program has not been told of. */
   readonly signalled: ReadyQueue;
-  /** Connections in TIME-WAIT, oldest first: the ones to give up when socket numbers run out. */
-  readonly timeWait: ReadyQueue;
+  /** Connections in TIME-WAIT, oldest first: the ones to give up when there are too many, or socket numbers run out. */
+  readonly timeWait: TcbList;
+  /** Connections that the program has closed and that are not over; first those that have not got on for longest. */
+  readonly orphans: TcbList;
   /** Connections that wait for pages of the pool. */
   readonly starved: ReadyQueue;
 
@@ -63,7 +66,8 @@ export class SocketContext {
     this.transmissions = new TransmissionPool(maxSockets, pool.pageCount << 2);
     this.challenges = new ChallengeBudget(tcp.challengeAcksPerSecondInAll, random);
     this.signalled = new ReadyQueue(maxSockets);
-    this.timeWait = new ReadyQueue(maxSockets);
+    this.timeWait = new TcbList(maxSockets);
+    this.orphans = new TcbList(maxSockets);
     this.starved = new ReadyQueue(maxSockets);
   }
 }

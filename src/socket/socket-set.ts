@@ -128,6 +128,16 @@ export class SocketSet {
     return this.sockets.length - this.freeCount;
   }
 
+  /** Connections that the program has closed and that are not over; at most `maxOrphans`. */
+  get orphans(): number {
+    return this.context.orphans.size;
+  }
+
+  /** Connections in TIME-WAIT; at most `maxTimeWait`. */
+  get timeWaits(): number {
+    return this.context.timeWait.size;
+  }
+
   /** The socket with this number, or `null`. */
   get(index: number): Socket | null {
     return this.sockets[index];
@@ -408,17 +418,14 @@ export class SocketSet {
   private tryIndex(): number {
     const { timeWait, stats } = this.context;
     if (this.freeCount > 0) return this.free[--this.freeCount];
-    for (let count = timeWait.size; count > 0; count--) {
-      const tcb = this.sockets[timeWait.shift()];
-      if (!(tcb instanceof Tcb) || tcb.state !== TIME_WAIT) continue;
-      stats.tcpTimeWaitRecycled++;
-      const { index } = tcb;
-      enterClosed(tcb, null);
-      tcb.index = -1;
-      this.recycled.push(tcb);
-      return index;
-    }
-    return -1;
+    const tcb = timeWait.oldest;
+    if (tcb === null) return -1;
+    stats.tcpTimeWaitRecycled++;
+    const { index } = tcb;
+    enterClosed(tcb, null);
+    tcb.index = -1;
+    this.recycled.push(tcb);
+    return index;
   }
 
   private giveIndex(index: number): void {

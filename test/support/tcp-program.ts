@@ -98,7 +98,8 @@ export class Program {
       this.finished = true;
       socket.shutdown();
     }
-    if (this.finished && this.ended && socket.unacknowledgedBytes === 0) {
+    // Both FINs were there before the end: what the peer may not have acknowledged by then it had received.
+    if (this.finished && this.ended && (socket.isClosed || socket.unacknowledgedBytes === 0)) {
       this.done = true;
       socket.close();
     }

@@ -6,6 +6,7 @@ import { resetAckSample } from "./congestion/control.ts";
 import { finishSample } from "./delivery-rate.ts";
 import { keepEchoMark, obeyEcho } from "./ecn.ts";
 import { OPEN } from "./loss-recovery.ts";
+import { noteOrphanProgress } from "./orphans.ts";
 import { noteMinRtt } from "./rack.ts";
 import { onAckNews } from "./recovery.ts";
 import { onRttSample } from "./rto.ts";
@@ -135,6 +136,7 @@ function advance(tcb: Tcb, ackNumber: number, acked: number, now: number): void 
   tcb.probeBackoff = 0;
   tcb.unackedSince = now;
   tcb.softError = null; // The path works again.
+  noteOrphanProgress(tcb, now);
   if (tcb.writeBlocked && text > 0) noteRoom(tcb, text);
 }
 

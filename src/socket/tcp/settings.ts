@@ -74,6 +74,18 @@ export class TcpSettings {
   userTimeoutMs = 300_000;
   /** How long a connection that the program has closed waits in FIN-WAIT-2 for the peer's FIN. */
   finWait2Ms = 60_000;
+  /**
+   * R2 for a connection that the program has closed: how long the peer may acknowledge nothing of what is still to be
+   * delivered, be it that it does not answer or keeps its window shut. Then it is reset, with ETIMEDOUT.
+   */
+  orphanTimeoutMs = 60_000;
+  /**
+   * Most connections that the program has closed and that are not over, those in TIME-WAIT left out. Beyond that, the one
+   * whose peer has acknowledged nothing for longest is reset, with ENOBUFS. They never take more than half of `maxSockets`.
+   */
+  maxOrphans = 16_384;
+  /** Most connections in TIME-WAIT; beyond that, the one that has been there longest is forgotten. */
+  maxTimeWait = 32_768;
   /** Idle time before the first keep-alive probe, where keep-alive is on (RFC 9293 3.8.4: at least 2 hours). */
   keepAliveIdleMs = 7_200_000;
   keepAliveIntervalMs = 75_000;
@@ -110,6 +122,8 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   }
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);
+  for (const name of ["maxOrphans", "maxTimeWait"] as const) requireCount(name, settings[name]);
+  for (const name of ["orphanTimeoutMs", "finWait2Ms"] as const) requireTime(name, settings[name]);
   settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
   settings.sendBuffer = Math.min(settings.sendBuffer, settings.maxSendBuffer);
   if (settings.receiveBuffer < settings.maxReceiveBuffer) {
@@ -121,8 +135,13 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
 }
 
 function requireCount(name: string, count: number): void {
-  if (Number.isInteger(count) && count >= 1 && count <= 1e6) return;
-  throw new StackError("EINVAL", `${name} must be a whole number from 1 to 1,000,000, not ${count}`);
+  if (Number.isInteger(count) && count >= 1) return;
+  throw new StackError("EINVAL", `${name} must be a whole number above 0, not ${count}`);
+}
+
+function requireTime(name: string, ms: number): void {
+  if (ms > 0) return;
+  throw new StackError("EINVAL", `${name} must be a time in ms above 0, not ${ms}`);
 }
 
 /**

@@ -246,6 +246,8 @@ export class Tcb {
   consumer: Consumer | null = null;
   /** Why the connection ended, when not by the book. */
   error: ErrorCode | null = null;
+  /** Bytes that were written and that the peer had not acknowledged when it ended. */
+  undelivered = 0;
   /** Reported when the connection times out: an ICMP message that is no reason to give up (RFC 9293 3.9.2.2). */
   softError: ErrorCode | null = null;
   bytesSent = 0;

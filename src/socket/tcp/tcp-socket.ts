@@ -2,6 +2,7 @@ import { type ErrorCode, StackError } from "../../errors.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
 import { setCorked, setNoDelay } from "./cork.ts";
 import { type TcpInfo, tcpInfo } from "./info.ts";
+import { orphan } from "./orphans.ts";
 import { CLOSED, type Consumer, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
 import { TcpTrace } from "./trace.ts";
 import {
@@ -75,9 +76,9 @@ export class TcpSocket {
     return this.tcb.receiveBuffer.length;
   }
 
-  /** Bytes that were written and not acknowledged. */
+  /** Bytes that were written and not acknowledged: by now, or by when the connection ended. */
   get unacknowledgedBytes(): number {
-    return this.tcb.sendBuffer.length;
+    return this.tcb.state === CLOSED ? this.tcb.undelivered : this.tcb.sendBuffer.length;
   }
 
   /** The peer has closed its side, and everything has been read. */
@@ -194,17 +195,37 @@ export class TcpSocket {
     return send(this.tcb, source, offset, length);
   }
 
-  /** Sends a FIN behind what was written; reading goes on (half-close). */
+  /** Sends a FIN behind what was written; reading goes on (half-close), for as long as the peer wants. */
   shutdown(): void {
     shutdown(this.tcb);
   }
 
-  /** Closes both sides. What was written is delivered; what was not read makes it a reset (RFC 9293 3.6.1). */
+  /**
+   * Closes both sides (RFC 9293 3.10.4). What was written is delivered, and a FIN behind it. Where something is not read, now or
+   * when it arrives later, the peer is told by a reset at once, and what it has not acknowledged by then is lost (RFC 9293
+   * 3.6.1, RFC 2525 2.17).
+   *
+   * A CLOSED event tells how it went: `error` is `null` where all has been acknowledged, and `unacknowledgedBytes` says how
+   * much has not. ECONNABORTED: something was not read, or the handshake was not complete. ETIMEDOUT: the peer has
+   * acknowledged nothing for `orphanTimeoutMs`. ENOBUFS: there were more than `maxOrphans`. ECONNRESET: the peer's doing.
+   */
   close(): void {
     close(this.tcb);
   }
 
-  /** Ends the connection with a reset (RFC 9293 3.10.5). */
+  /**
+   * Lets the connection count as closed by the program, as `close` does, so that it may not last for ever (`maxOrphans`,
+   * `orphanTimeoutMs`); what arrives can still be read. For who has called `shutdown` and takes what the peer sends only so
+   * that it goes on acknowledging.
+   */
+  orphan(): void {
+    orphan(this.tcb);
+  }
+
+  /**
+   * Ends the connection with a reset (RFC 9293 3.10.5); what the peer has not acknowledged is lost. No reset goes out where
+   * no peer knows of the connection yet (SYN-SENT), or both sides have sent their FIN (CLOSING, LAST-ACK, TIME-WAIT).
+   */
   abort(): void {
     abort(this.tcb);
   }

@@ -21,7 +21,7 @@ export function processTextAndFin(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, 
   if (seg.payloadLength > 0 && mayReceive(tcb)) {
     if (tcb.receiveClosed) {
       // RFC 9293 3.6.1: the program will never read this; the peer is told that it is lost.
-      abandon(tcb, "ECONNRESET");
+      abandon(tcb, "ECONNABORTED");
       return;
     }
     receiveText(tcb, seg, bytes, now);

@@ -81,11 +81,19 @@ function nextDeadline(tcb: Tcb): number {
 }
 
 function onExpiry(tcb: Tcb): void {
+  const { orphans, stats } = tcb.context;
   tcb.expireAt = NEVER;
   if (tcb.state === TIME_WAIT) enterClosed(tcb, null);
   // The peer has acknowledged our FIN and never sent its own; nobody would read what it still may send.
-  else if (tcb.state === FIN_WAIT_2) enterClosed(tcb, null);
-  else if (tcb.state === SYN_SENT) enterClosed(tcb, tcb.softError ?? "ETIMEDOUT");
+  else if (tcb.state === FIN_WAIT_2) {
+    stats.tcpOrphansTimedOut++;
+    enterClosed(tcb, null);
+  } else if (tcb.state === SYN_SENT) enterClosed(tcb, tcb.softError ?? "ETIMEDOUT");
+  // The peer has acknowledged nothing for `orphanTimeoutMs`, and nobody but us waits for it.
+  else if (orphans.has(tcb)) {
+    stats.tcpOrphansTimedOut++;
+    abandon(tcb, tcb.softError ?? "ETIMEDOUT");
+  }
 }
 
 /** RFC 9293 3.10.8, RETRANSMISSION TIMEOUT, and RFC 6298 5.4-5.7. */

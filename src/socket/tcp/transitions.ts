@@ -3,6 +3,7 @@ import { NEVER } from "../../storage/deadline-heap.ts";
 import { CLOSED_EVENT, CONNECTED, FINISHED, READABLE, WRITABLE } from "../events.ts";
 import { startCongestionControl } from "./congestion.ts";
 import { BY_NOTHING, noteLimit } from "./limits.ts";
+import { noteOrphanProgress } from "./orphans.ts";
 import { startRack } from "./rack.ts";
 import { onHandshakeDone } from "./rto.ts";
 import {
@@ -36,6 +37,7 @@ export function signal(tcb: Tcb, event: number): void {
 export function enterEstablished(tcb: Tcb): void {
   tcb.state = ESTABLISHED;
   tcb.expireAt = NEVER;
+  noteOrphanProgress(tcb, tcb.context.now);
   tcb.retransmitAt = NEVER;
   startCongestionControl(tcb, tcb.context.now);
   onHandshakeDone(tcb);
@@ -58,7 +60,10 @@ export function onOurFinAcked(tcb: Tcb, now: number): void {
     signal(tcb, FINISHED);
     tcb.state = FIN_WAIT_2;
     // Nobody reads: the peer's FIN is all that is waited for, and not for ever.
-    if (tcb.receiveClosed) tcb.expireAt = now + tcb.context.tcp.finWait2Ms;
+    if (tcb.receiveClosed) {
+      tcb.expireInMs = 0;
+      tcb.expireAt = now + tcb.context.tcp.finWait2Ms;
+    }
   } else if (tcb.state === CLOSING) {
     signal(tcb, FINISHED);
     enterTimeWait(tcb, now);
@@ -77,14 +82,23 @@ export function onPeerFin(tcb: Tcb, now: number): void {
   else if (tcb.state === FIN_WAIT_2) enterTimeWait(tcb, now);
 }
 
-/** RFC 9293 3.10.7.4, eighth: starts or restarts the 2 MSL timeout, and turns off the other timers. */
+/**
+ * RFC 9293 3.10.7.4, eighth: starts or restarts the 2 MSL timeout, and turns off the other timers. Where there are more than
+ * `maxTimeWait`, the one that has been there longest is over.
+ */
 export function enterTimeWait(tcb: Tcb, now: number): void {
+  const { timeWait, orphans, tcp, stats } = tcb.context;
   tcb.state = TIME_WAIT;
   stopSending(tcb);
   tcb.keepAliveAt = NEVER;
   tcb.expireInMs = 0;
-  tcb.expireAt = now + 2 * tcb.context.tcp.mslMs;
-  tcb.context.timeWait.push(tcb.index);
+  tcb.expireAt = now + 2 * tcp.mslMs;
+  orphans.remove(tcb);
+  timeWait.touch(tcb);
+  const { oldest } = timeWait;
+  if (timeWait.size <= tcp.maxTimeWait || oldest === null) return;
+  stats.tcpTimeWaitRecycled++;
+  enterClosed(oldest, null);
 }
 
 function stopSending(tcb: Tcb): void {
@@ -112,6 +126,7 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   tcb.keepAliveAt = NEVER;
   tcb.expireAt = NEVER;
   noteLimit(tcb, BY_NOTHING, context.now);
+  tcb.undelivered = tcb.sendBuffer.length;
   tcb.sendBuffer.clear();
   tcb.sent.clear();
   if (error !== null || tcb.receiveClosed) tcb.receiveBuffer.clear();
@@ -119,6 +134,8 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   tcb.outOfOrder.clear();
   context.flows.delete(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort);
   context.deadlines.set(tcb.index, NEVER);
+  context.orphans.remove(tcb);
+  context.timeWait.remove(tcb);
   tcb.listen?.remove(tcb);
   signal(tcb, CLOSED_EVENT | READABLE | WRITABLE);
 }

@@ -1,12 +1,12 @@
 import { StackError } from "../../errors.ts";
 import { growSendBuffer } from "./buffer-tuning.ts";
 import { acknowledgeNow, startQuickAcks } from "./delayed-ack.ts";
+import { orphan } from "./orphans.ts";
 import {
   CLOSE_WAIT,
   CLOSED,
   type Consumer,
   ESTABLISHED,
-  FIN_WAIT_2,
   flightSize,
   STATE_NAMES,
   SYN_SENT,
@@ -14,7 +14,7 @@ import {
   TIME_WAIT,
 } from "./tcb.ts";
 import { callConsumer } from "./text.ts";
-import { expireIn, schedule } from "./timers.ts";
+import { schedule } from "./timers.ts";
 import { abandon, enterAfterOurClose, enterClosed, ready } from "./transitions.ts";
 import { needsWindowUpdate, receiveWindow } from "./window.ts";
 
@@ -58,10 +58,9 @@ function sendError(tcb: Tcb): StackError {
 /** What ended the connection, as an error with the connection's name. */
 export function connectionError(tcb: Tcb): StackError {
   const code = tcb.error ?? "ENOTCONN";
-  return new StackError(
-    code,
-    `${describe(code)} (${tcb.local}:${tcb.localPort} - ${tcb.remote}:${tcb.remotePort})`,
-  );
+  const name = `${tcb.local}:${tcb.localPort} - ${tcb.remote}:${tcb.remotePort}`;
+  const lost = tcb.undelivered > 0 ? `; bytes that it has not acknowledged: ${tcb.undelivered}` : "";
+  return new StackError(code, `${describe(code)} (${name})${lost}`);
 }
 
 function describe(code: string): string {
@@ -78,6 +77,8 @@ function describe(code: string): string {
       return "no route to the peer's network";
     case "ECONNABORTED":
       return "connection aborted by this program";
+    case "ENOBUFS":
+      return "connection given up after it was closed: more than maxOrphans were";
     default:
       return "connection closed";
   }
@@ -154,7 +155,8 @@ export function close(tcb: Tcb): void {
   if (tcb.receiveClosed) return;
   tcb.receiveClosed = true;
   if (tcb.state === SYN_SENT) {
-    enterClosed(tcb, null);
+    // "Return error: closing responses to any queued SENDs."
+    enterClosed(tcb, tcb.sendBuffer.length > 0 ? "ECONNABORTED" : null);
     return;
   }
   const unread = tcb.receiveBuffer.length > 0 || tcb.outOfOrder.count > 0;
@@ -165,9 +167,7 @@ export function close(tcb: Tcb): void {
     return;
   }
   shutdown(tcb);
-  if (tcb.state === FIN_WAIT_2) {
-    expireIn(tcb, tcb.context.tcp.finWait2Ms);
-  }
+  orphan(tcb);
 }
 
 /** RFC 9293 3.10.5, ABORT: a reset instead of an orderly end. */

@@ -214,7 +214,7 @@ describe("3.6.1: half-closed connections", () => {
     s.sends({ seq: 2, ack: 11, at: 40 });
     s.receives({ length: 10, ack: 2 });
     s.sends({ flags: "R.", seq: 2, ack: 11 });
-    s.failedWith("ECONNRESET");
+    s.failedWith("ECONNABORTED");
   });
 });
 

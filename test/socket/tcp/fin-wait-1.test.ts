@@ -53,7 +53,7 @@ describe("3.10.7.4, seventh: the segment text", () => {
     s.sends({ flags: "F.", seq: 1 });
     s.receives({ seq: 1, ack: 1, length: 10 });
     s.sends({ flags: "R.", seq: 2 });
-    s.failedWith("ECONNRESET");
+    s.failedWith("ECONNABORTED");
     s.sendsNothing({ for: 1_000_000 });
   });
 

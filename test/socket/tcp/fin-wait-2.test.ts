@@ -40,7 +40,7 @@ describe("3.10.7.4, seventh: the segment text", () => {
     const s = closedFinWait2();
     s.receives({ seq: 1, ack: 2, length: 10 });
     s.sends({ flags: "R.", seq: 2, ack: 1 });
-    s.failedWith("ECONNRESET");
+    s.failedWith("ECONNABORTED");
   });
 });
 

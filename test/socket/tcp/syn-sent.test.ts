@@ -137,7 +137,9 @@ describe("user calls", () => {
     s.writes(10);
     s.close();
     s.sendsNothing({ for: 200_000 });
-    s.failedWith(null);
+    // "Return error: closing responses to any queued SENDs."
+    s.failedWith("ECONNABORTED");
+    expect(s.socket.unacknowledgedBytes).toBe(10);
     // The answer to the SYN finds nobody.
     s.receives(s.syn("S."));
     s.sends({ flags: "R", seq: 1 });
