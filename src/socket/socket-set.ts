@@ -30,7 +30,7 @@ import { TcpListener } from "./tcp/listener.ts";
 import { openActive, openPassive } from "./tcp/open.ts";
 import { limitSegmentSize } from "./tcp/options.ts";
 import { checkSegmentSize } from "./tcp/settings.ts";
-import { CLOSED, DUE_RST, Tcb, TIME_WAIT } from "./tcp/tcb.ts";
+import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { mayReopen } from "./tcp/time-wait.ts";
 import { runTimers } from "./tcp/timers.ts";
