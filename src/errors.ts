@@ -44,6 +44,7 @@ export type ErrorCode =
   | "ENOTSUP"
   | "EPERM"
   | "EPIPE"
+  | "EPROTO"
   | "ETIMEDOUT";
 
 /**

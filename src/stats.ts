@@ -137,6 +137,17 @@ export class Stats {
   tcpNoRecord = 0;
   /** A segment with URG: its text is delivered in line (RFC 6093 5). */
   tcpUrgentIgnored = 0;
+  /** A router said that a segment was too large for the path, and was believed (RFC 1191). */
+  tcpPathMtuDecreases = 0;
+  /** A router's word about a segment that was not in flight, or not larger than it said (RFC 5927 7.2). */
+  tcpPathMtuIgnored = 0;
+  /** Any other ICMP error about a segment that was not in flight (RFC 5927 4.1). */
+  tcpErrorsIgnored = 0;
+  /** Full-sized segments were sent again three times in vain, and became smaller (RFC 4821 7.7). */
+  tcpBlackHoles = 0;
+  /** Larger segments sent to find out whether they get through, and those that did (RFC 4821 7). */
+  tcpMtuProbes = 0;
+  tcpMtuProbesArrived = 0;
   tcpWindowProbes = 0;
   tcpKeepAlives = 0;
   /** Text that a cork held back for 200 ms. */

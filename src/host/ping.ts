@@ -5,6 +5,7 @@ import { type IcmpBuffers, IcmpMessage, type IcmpSocket } from "../socket/icmp-s
 import {
   CODE_FRAGMENTATION_NEEDED,
   ICMP_ECHO_REPLY,
+  ICMP_PARAMETER_PROBLEM,
   ICMP_TIME_EXCEEDED,
   ICMPV4_HEADER_LENGTH,
 } from "../wire/icmpv4.ts";
@@ -303,6 +304,7 @@ function errorOf(answer: Answer, message: IcmpMessage): StackError {
   const { type, code } = message;
   let what = "cannot be reached";
   if (type === ICMP_TIME_EXCEEDED) what = "is too many hops away: give the request a larger ttl";
+  else if (type === ICMP_PARAMETER_PROBLEM) what = "was sent a packet whose header is at fault";
   else if (code === CODE_FRAGMENTATION_NEEDED) what = "is behind a link with a smaller MTU: send fewer bytes";
   return new StackError(
     icmpErrorCode(type, code) ?? "EHOSTUNREACH",

@@ -16,7 +16,8 @@ export interface HostUdpOptions {
   readonly buffers?: UdpBuffers | undefined;
   /**
    * Is told what the network says of datagrams that were sent from here, in a later turn of the event loop: ECONNREFUSED
-   * (nobody has that port), EHOSTUNREACH, ENETUNREACH, EMSGSIZE. Unless told, such errors are only counted.
+   * (nobody has that port), EHOSTUNREACH, ENETUNREACH, EPROTO, EMSGSIZE (it was too large for a link on the way; the error
+   * says what that takes). Unless told, such errors are only counted.
    */
   readonly onError?: ((error: StackError, about: UdpDestination) => void) | undefined;
   /** Closes the endpoint when it aborts. */
@@ -71,6 +72,7 @@ export class UdpEndpoint implements AsyncDisposable {
     remoteAddress: new IpAddress(4, 0, 0, 0xffff, 0),
     remotePort: 0,
     localAddress: new IpAddress(4, 0, 0, 0xffff, 0),
+    mtu: 0,
   };
   private readonly forgetSignal: () => void;
   private isClosed = false;
@@ -205,7 +207,7 @@ export class UdpEndpoint implements AsyncDisposable {
         port: origin.remotePort,
         localAddress: formatAddress(origin.localAddress),
       };
-      const error = networkError(code, about);
+      const error = networkError(code, about, origin.mtu);
       callLater(this.pump.runtime, () => {
         if (!this.isClosed) onError(error, about);
       });
@@ -225,8 +227,13 @@ export class UdpEndpoint implements AsyncDisposable {
   }
 }
 
-function networkError(code: ErrorCode, about: UdpDestination): StackError {
-  const what = code === "ECONNREFUSED" ? "refuses datagrams: nobody has that port" : "cannot be reached";
+function networkError(code: ErrorCode, about: UdpDestination, mtu: number): StackError {
+  let what = "cannot be reached";
+  if (code === "ECONNREFUSED") what = "refuses datagrams: nobody has that port";
+  else if (code === "EMSGSIZE") {
+    const most = mtu > 0 ? `, which carries packets of ${mtu} bytes` : "";
+    what = `is behind a link with a smaller MTU${most}: send shorter datagrams`;
+  }
   return new StackError(code, `${about.address}:${about.port} ${what}`);
 }
 

@@ -1,19 +1,22 @@
 import { OK } from "../errors.ts";
 import { icmpErrorCode } from "../socket/icmp-error-code.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
-import { onIcmpError } from "../socket/tcp/icmp-error.ts";
+import { onFragmentationNeeded, onIcmpError } from "../socket/tcp/icmp-error.ts";
 import { read16, read32 } from "../wire/bytes.ts";
 import {
+  CODE_FRAGMENTATION_NEEDED,
   CODE_PORT_UNREACHABLE,
   CODE_PROTOCOL_UNREACHABLE,
   checkIcmpv4,
   ICMP_DESTINATION_UNREACHABLE,
   ICMP_ECHO_REPLY,
   ICMP_ECHO_REQUEST,
-  ICMP_TIME_EXCEEDED,
+  ICMP_REDIRECT,
+  ICMP_SOURCE_QUENCH,
   ICMPV4_HEADER_LENGTH,
   icmpCode,
   icmpIdentifier,
+  icmpNextHopMtu,
   icmpSequence,
   icmpType,
   isIcmpv4Error,
@@ -24,6 +27,7 @@ import {
   ipv4HeaderLength,
   ipv4IsFragment,
   ipv4Protocol,
+  ipv4TotalLength,
   ipv4Ttl,
   PROTOCOL_ICMP,
   PROTOCOL_TCP,
@@ -61,7 +65,8 @@ export function icmpInput(
     echoReply(iface, sockets, bytes, packet, offset, length);
   } else if (isIcmpv4Error(type)) {
     stats.icmpErrorsReceived++;
-    if (type === ICMP_DESTINATION_UNREACHABLE || type === ICMP_TIME_EXCEEDED) {
+    // RFC 1122 4.2.3.9, RFC 6633: source quench is ignored; a redirect would have to be believed by routing.
+    if (type !== ICMP_SOURCE_QUENCH && type !== ICMP_REDIRECT) {
       errorReport(iface, sockets, bytes, packet, offset, length);
     }
   } else {
@@ -126,11 +131,13 @@ function errorReport(
   const at = quoted + headerLength;
   switch (ipv4Protocol(bytes, quoted)) {
     case PROTOCOL_TCP:
-      if (type === ICMP_DESTINATION_UNREACHABLE) tcpError(iface, sockets, bytes, at, code);
+      tcpError(iface, sockets, bytes, quoted, at, type, code, icmpNextHopMtu(bytes, offset));
       return;
     case PROTOCOL_UDP: {
       const socket = sockets.findUdp(source, read16(bytes, at));
-      socket?.deliverError(type, code, destination, read16(bytes, at + 2), source);
+      const isTooLarge = type === ICMP_DESTINATION_UNREACHABLE && code === CODE_FRAGMENTATION_NEEDED;
+      const mtu = isTooLarge ? icmpNextHopMtu(bytes, offset) : 0;
+      socket?.deliverError(type, code, destination, read16(bytes, at + 2), source, mtu);
       return;
     }
     case PROTOCOL_ICMP:
@@ -138,21 +145,36 @@ function errorReport(
   }
 }
 
-/** RFC 9293 3.9.2.2: tells a connection that its segment, whose header is quoted at `offset`, did not arrive. */
+/**
+ * RFC 9293 3.9.2.2: tells a connection that its segment, whose header is quoted at `offset` in the packet at `packet`, did
+ * not arrive.
+ */
 function tcpError(
   iface: Interface,
   sockets: SocketSet,
   bytes: Uint8Array,
+  packet: number,
   offset: number,
+  type: number,
   code: number,
+  nextHopMtu: number,
 ): void {
-  // The codes of RFC 1122 4.2.3.9; the one for a packet that was too large is no reason to give up.
-  if (code > CODE_PORT_UNREACHABLE) return;
-  const error = icmpErrorCode(ICMP_DESTINATION_UNREACHABLE, code);
   const { source, destination } = iface.outgoing;
   const tcb = sockets.findTcb(source, read16(bytes, offset), destination, read16(bytes, offset + 2));
-  const hard = code === CODE_PROTOCOL_UNREACHABLE || code === CODE_PORT_UNREACHABLE;
-  if (tcb !== null && error !== null) onIcmpError(tcb, read32(bytes, offset + 4), error, hard);
+  if (tcb === null) {
+    sockets.context.stats.tcpErrorsIgnored++;
+    return;
+  }
+  const seq = read32(bytes, offset + 4);
+  const isUnreachable = type === ICMP_DESTINATION_UNREACHABLE;
+  if (isUnreachable && code === CODE_FRAGMENTATION_NEEDED) {
+    onFragmentationNeeded(tcb, seq, ipv4TotalLength(bytes, packet), nextHopMtu);
+    return;
+  }
+  // RFC 1122 4.2.3.9 names the hard ones; what later RFCs have added is for firewalls to say, and soft.
+  const hard = isUnreachable && (code === CODE_PROTOCOL_UNREACHABLE || code === CODE_PORT_UNREACHABLE);
+  const error = icmpErrorCode(type, code);
+  if (error !== null) onIcmpError(tcb, seq, error, hard);
 }
 
 /** Tells who sent the echo request whose header is quoted at `offset`. */

@@ -1,5 +1,5 @@
 import type { SocketSet } from "../socket/socket-set.ts";
-import { headerBytes, setSendMss, textWithin } from "../socket/tcp/options.ts";
+import { adoptInterfaceMtu } from "../socket/tcp/path-mtu.ts";
 import { forgetBackoff } from "../socket/tcp/rto.ts";
 import type { Tcb } from "../socket/tcp/tcb.ts";
 import { schedule } from "../socket/tcp/timers.ts";
@@ -10,10 +10,7 @@ import type { Interface } from "./interface.ts";
 export function seeToLink(iface: Interface, sockets: SocketSet): void {
   if (iface.mtuChanged) {
     iface.mtuChanged = false;
-    sockets.forEachConnection(iface, (tcb) => {
-      const mss = textWithin(tcb, iface.mtu - headerBytes(tcb.remote.family));
-      if (tcb.mss > mss) setSendMss(tcb, mss);
-    });
+    sockets.forEachConnection(iface, (tcb) => adoptInterfaceMtu(tcb, iface.mtu));
   }
   if (iface.linkCameUp) {
     iface.linkCameUp = false;

@@ -84,7 +84,7 @@ function reportPacket(iface: Interface, sockets: SocketSet, bytes: Uint8Array, p
     case PROTOCOL_UDP: {
       const socket = sockets.findUdp(source, read16(bytes, at));
       const port = read16(bytes, at + 2);
-      socket?.deliverError(ICMP_DESTINATION_UNREACHABLE, CODE_HOST_UNREACHABLE, destination, port, source);
+      socket?.deliverError(ICMP_DESTINATION_UNREACHABLE, CODE_HOST_UNREACHABLE, destination, port, source, 0);
       return;
     }
     case PROTOCOL_ICMP: {

@@ -53,7 +53,7 @@ export class Line implements CodelVerdicts {
   private readonly random: Random;
   private readonly medium: Medium;
   private readonly wake: Occurrence;
-  private readonly longest: number;
+  private longest = 0;
   private options: LineOptions;
   private settings: LineSettings;
   private readonly queue = new PacketQueue();
@@ -84,11 +84,16 @@ export class Line implements CodelVerdicts {
     this.options = options;
     this.settings = lineSettings(options);
     this.medium = medium;
-    this.longest = mtu + (medium === "ethernet" ? ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH : 0);
+    this.setMtu(mtu);
     this.timeline = timeline;
     this.pool = pool;
     this.random = random;
     this.wake = new Occurrence(() => this.advance());
+  }
+
+  /** Frames that are longer than a packet of `mtu` bytes makes them are lost from now on: for `Link.setMtu`. */
+  setMtu(mtu: number): void {
+    this.longest = mtu + (this.medium === "ethernet" ? ETHERNET_HEADER_LENGTH + VLAN_TAG_LENGTH : 0);
   }
 
   /** Frames, and bytes, that wait for their turn. */

@@ -1,3 +1,4 @@
+import { StackError } from "../errors.ts";
 import type { Line, OnFrame } from "./line.ts";
 import type { LineOptions } from "./line-options.ts";
 
@@ -5,6 +6,15 @@ import type { LineOptions } from "./line-options.ts";
 export interface LinkOptions extends LineOptions {
   /** Largest IP packet in bytes that fits, in both directions; 1,500 unless told. */
   readonly mtu?: number;
+}
+
+const SMALLEST_MTU = 68;
+const LARGEST_MTU = 65_535;
+
+/** @throws StackError EINVAL */
+export function checkMtu(mtu: number): void {
+  if (Number.isInteger(mtu) && mtu >= SMALLEST_MTU && mtu <= LARGEST_MTU) return;
+  throw new StackError("EINVAL", `mtu is ${mtu}: give a whole number from ${SMALLEST_MTU} to ${LARGEST_MTU}`);
 }
 
 /**
@@ -22,14 +32,19 @@ export class Link {
   /** From the first node to the second, and back. */
   readonly there: Line;
   readonly back: Line;
-  readonly mtu: number;
+  private carried: number;
   private plugged = true;
 
   /** Made by `Network.link`. */
   constructor(there: Line, back: Line, mtu: number) {
     this.there = there;
     this.back = back;
-    this.mtu = mtu;
+    this.carried = mtu;
+  }
+
+  /** Largest IP packet in bytes that fits, in both directions. */
+  get mtu(): number {
+    return this.carried;
   }
 
   get isUp(): boolean {
@@ -44,6 +59,21 @@ export class Link {
   set(options: LineOptions): void {
     this.there.set(options);
     this.back.set(options);
+  }
+
+  /**
+   * From now on packets of `mtu` bytes at most fit. Both ends are told; what is on the way already arrives.
+   *
+   * @param mtu 68 .. 65,535
+   * @throws StackError EINVAL
+   */
+  setMtu(mtu: number): void {
+    checkMtu(mtu);
+    this.carried = mtu;
+    for (const line of [this.there, this.back]) {
+      line.setMtu(mtu);
+      line.to.onLink(this.plugged, mtu);
+    }
   }
 
   /** Has every frame that enters a line shown to `onFrame`, or no more with `null`. */

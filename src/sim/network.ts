@@ -5,7 +5,7 @@ import { type Random, seededRandom } from "../random.ts";
 import { NEVER } from "../storage/deadline-heap.ts";
 import { Line } from "./line.ts";
 import type { LineOptions } from "./line-options.ts";
-import { Link, type LinkOptions } from "./link.ts";
+import { checkMtu, Link, type LinkOptions } from "./link.ts";
 import type { Port } from "./node.ts";
 import {
   type Endpoint,
@@ -42,8 +42,6 @@ export interface RunOptions {
 
 const DEFAULT_MEMORY = 256 * 1024 * 1024;
 const DEFAULT_MTU = 1_500;
-const SMALLEST_MTU = 68;
-const LARGEST_MTU = 65_535;
 const DAY_MS = 86_400_000;
 
 /**
@@ -175,12 +173,7 @@ export class Network {
    */
   link(a: Endpoint, b: Endpoint, options: LinkOptions = {}, back: LineOptions = {}): Link {
     const { mtu = DEFAULT_MTU } = options;
-    if (!Number.isInteger(mtu) || mtu < SMALLEST_MTU || mtu > LARGEST_MTU) {
-      throw new StackError(
-        "EINVAL",
-        `mtu is ${mtu}: give a whole number from ${SMALLEST_MTU} to ${LARGEST_MTU}`,
-      );
-    }
+    checkMtu(mtu);
     const [left, right] = this.nodes.portsBetween(a, b);
     if (left === right)
       throw new StackError("EINVAL", "a link has two ends: give it two nodes, or two interfaces");

@@ -38,7 +38,11 @@ export type SimHostOptions = Named & Omit<HostSettings, "random" | "runtime"> & 
 /** What `Network.stack` takes; the same goes for its memory. */
 export type SimStackOptions = Named & Omit<StackOptions, "random"> & WithInterfaces;
 /** What `Network.router` takes. */
-export type SimRouterOptions = Named & WithInterfaces;
+export type SimRouterOptions = Named &
+  WithInterfaces & {
+    /** `false` where it drops in silence what it cannot send on, as behind a firewall that filters ICMP; `true` unless told. */
+    readonly icmp?: boolean | undefined;
+  };
 
 /**
  * A stack without promises, which the network polls when there is a reason to. After you have written, closed or connected a
@@ -127,6 +131,7 @@ export class Nodes {
       stack,
       new Map(doors.map((door, i) => [door, stations[i]])),
       (address) => this.byAddress.get(address) ?? null,
+      options.icmp ?? true,
     );
     const interfaces = specs.map((spec, i) => stack.addInterface({ ...spec, device: doors[i] }));
     for (const [i, door] of doors.entries()) door.serve(router, interfaces[i]);

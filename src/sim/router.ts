@@ -72,6 +72,7 @@ export class Router {
   /** Has its interfaces, and answers for it. */
   readonly stack: Stack;
   private readonly stations: ReadonlyMap<Device, Station>;
+  private readonly saysWhy: boolean;
   private readonly nodeAt: (address: number) => SimNode | null;
   private readonly source = new IpAddress(4, 0, 0, 0xffff, 0);
   private readonly destination = new IpAddress(4, 0, 0, 0xffff, 0);
@@ -82,11 +83,13 @@ export class Router {
     stack: Stack,
     stations: ReadonlyMap<Device, Station>,
     nodeAt: (address: number) => SimNode | null,
+    saysWhy: boolean,
   ) {
     this.node = node;
     this.stack = stack;
     this.stations = stations;
     this.nodeAt = nodeAt;
+    this.saysWhy = saysWhy;
   }
 
   /** Sends on the packet at `offset` that has come to `from`. */
@@ -156,6 +159,7 @@ export class Router {
     code: number,
     restOfHeader: number,
   ): void {
+    if (!this.saysWhy) return;
     const { source } = this;
     const header = ipv4HeaderLength(bytes, offset);
     const total = ipv4TotalLength(bytes, offset);

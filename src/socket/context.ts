@@ -4,6 +4,7 @@ import type { BufferPool } from "../storage/buffer-pool.ts";
 import { DeadlineHeap } from "../storage/deadline-heap.ts";
 import { FlowTable } from "../storage/flow-table.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
+import { PathMtus } from "./path-mtus.ts";
 import { PortRegistry } from "./ports.ts";
 import type { Routing } from "./routing.ts";
 import { ChallengeBudget } from "./tcp/challenge.ts";
@@ -24,6 +25,8 @@ export class SocketContext {
   readonly routing: Routing;
   /** Connections by their 4-tuple. */
   readonly flows: FlowTable;
+  /** What the paths to other hosts carry, where it is less than our interface does. */
+  readonly pathMtus = new PathMtus();
   readonly tcpPorts: PortRegistry;
   readonly udpPorts: PortRegistry;
   readonly isn: IsnGenerator;

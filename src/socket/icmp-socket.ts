@@ -118,11 +118,13 @@ export class IcmpSocket {
     requireRange(sequence, 0, 65_535, "an echo's sequence number");
     requireRange(ttl, 1, 255, "the time to live");
     const route = requireRoute(isUnspecified(remote) ? null : this.context.routing.route(remote), remote);
-    const largest = route.path.mtu - IPV4_HEADER_LENGTH - ICMPV4_HEADER_LENGTH;
+    const mtu = Math.min(route.path.mtu, this.context.pathMtus.find(remote, this.context.now));
+    const largest = mtu - IPV4_HEADER_LENGTH - ICMPV4_HEADER_LENGTH;
     if (data.length > largest) {
+      const whose = mtu < route.path.mtu ? `the path's MTU of ${mtu}` : "the MTU";
       throw new StackError(
         "EMSGSIZE",
-        `${data.length} bytes of data do not fit the MTU: at most ${largest} go into one echo request`,
+        `${data.length} bytes of data do not fit ${whose}: at most ${largest} go into one echo request`,
       );
     }
     if (data.length > this.outgoing.bytes.length) {

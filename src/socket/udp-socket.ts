@@ -1,6 +1,7 @@
 import { type ErrorCode, StackError } from "../errors.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { PacketRing } from "../storage/packet-ring.ts";
+import { read16, write16 } from "../wire/bytes.ts";
 import { type IpAddress, isUnspecified } from "../wire/ip-address.ts";
 import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
 import { UDP_HEADER_LENGTH } from "../wire/udp.ts";
@@ -35,7 +36,7 @@ export class UdpSocket {
   readonly outgoing: PacketRing;
   readonly context: SocketContext;
   /** ICMP errors about datagrams that were sent from here: who they were for, and what has become of them. */
-  private readonly errors = new PacketRing(MOST_ERRORS, MOST_ERRORS);
+  private readonly errors = new PacketRing(MOST_ERRORS, 2 * MOST_ERRORS);
   private readonly onClose: (socket: UdpSocket) => void;
   private sendBlocked = false;
 
@@ -60,6 +61,9 @@ export class UdpSocket {
   /**
    * Queues one datagram. Returns `false`, and a WRITABLE event follows, when the queue is full.
    *
+   * It goes out with DF set, in one packet. One that is larger than what connections have found the path to carry is refused
+   * as one that is larger than the MTU is; for how long, see `PATH_MTU_AGE_MS`.
+   *
    * @param source the local address to send from, where the socket is bound to any: for answers, the one that the
    *   question was sent to
    * @throws StackError EMSGSIZE, ENETUNREACH, EINVAL, ENOTCONN (closed)
@@ -68,11 +72,13 @@ export class UdpSocket {
     if (this.index === -1) throw new StackError("ENOTCONN", "the UDP socket is closed: bind another one");
     requirePort(remotePort, 1, "a UDP destination port");
     const route = requireRoute(this.context.routing.route(remote), remote);
-    const largest = route.path.mtu - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
+    const mtu = Math.min(route.path.mtu, this.context.pathMtus.find(remote, this.context.now));
+    const largest = mtu - IPV4_HEADER_LENGTH - UDP_HEADER_LENGTH;
     if (bytes.length > largest) {
+      const whose = mtu < route.path.mtu ? `the path's MTU of ${mtu}` : "the MTU";
       throw new StackError(
         "EMSGSIZE",
-        `a datagram of ${bytes.length} bytes does not fit the MTU: at most ${largest} go into one`,
+        `a datagram of ${bytes.length} bytes does not fit ${whose}: at most ${largest} go into one`,
       );
     }
     const local = isUnspecified(source) ? route.source : source;
@@ -104,7 +110,8 @@ export class UdpSocket {
 
   /**
    * What an ICMP error said of a datagram that was sent from here, the oldest first, or `null`. `about` is told where that
-   * datagram went, and from which address.
+   * datagram went, and from which address; of EMSGSIZE also the MTU that a router has named, or 0. Nobody has checked that:
+   * who sends datagrams knows which of them arrive.
    */
   receiveError(about: UdpOrigin): ErrorCode | null {
     const ring = this.errors;
@@ -113,6 +120,7 @@ export class UdpSocket {
     ring.readRemote(about.remoteAddress);
     ring.readLocal(about.localAddress);
     about.remotePort = ring.remotePort;
+    about.mtu = read16(ring.bytes, ring.start);
     ring.shift();
     return icmpErrorCode(localPort >> 8, localPort & 0xff);
   }
@@ -145,10 +153,13 @@ export class UdpSocket {
     destination: IpAddress,
     destinationPort: number,
     source: IpAddress,
+    mtu: number,
   ): void {
     if (icmpErrorCode(type, code) === null) return;
     this.context.stats.udpErrors++;
-    if (this.errors.push(0, source, (type << 8) | code, destination, destinationPort) === -1) return;
+    const at = this.errors.push(2, source, (type << 8) | code, destination, destinationPort);
+    if (at === -1) return;
+    write16(this.errors.bytes, at, mtu);
     this.signal(ERROR);
   }
 
@@ -171,4 +182,6 @@ export interface UdpOrigin {
   remoteAddress: IpAddress;
   remotePort: number;
   localAddress: IpAddress;
+  /** Of an error: see `UdpSocket.receiveError`. */
+  mtu?: number;
 }

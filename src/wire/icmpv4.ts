@@ -27,9 +27,14 @@ export const CODE_FRAGMENTATION_NEEDED = 4;
 export const CODE_SOURCE_ROUTE_FAILED = 5;
 export const CODE_NET_UNKNOWN = 6;
 export const CODE_HOST_UNKNOWN = 7;
+export const CODE_SOURCE_HOST_ISOLATED = 8;
 export const CODE_NET_PROHIBITED = 9;
 export const CODE_HOST_PROHIBITED = 10;
+export const CODE_NET_UNREACHABLE_FOR_TOS = 11;
+export const CODE_HOST_UNREACHABLE_FOR_TOS = 12;
 export const CODE_ADMIN_PROHIBITED = 13;
+export const CODE_PRECEDENCE_VIOLATION = 14;
+export const CODE_PRECEDENCE_CUTOFF = 15;
 
 // Codes of ICMP_TIME_EXCEEDED.
 export const CODE_TTL_EXCEEDED = 0;

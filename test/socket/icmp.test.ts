@@ -274,11 +274,24 @@ describe("UDP", () => {
     expect([socket.receiveError(about), stats.udpErrors]).toEqual([null, 1]);
   });
 
+  test("a router's complaint about the header, and what it says of the MTU, reach it as well", () => {
+    const { device, stack } = setUp();
+    const socket = stack.sockets.bindUdp({ port: 4_000 });
+    const quoted = udpPacket(ours, 4_000, 9, DATA).subarray(0, 28);
+    device.inject(icmpPacket(TO_US, 12, 0, 0x14 << 24, quoted), icmpPacket(TO_US, 3, 4, 1_280, quoted));
+    device.inject(icmpPacket(TO_US, 3, 3, 1_280, quoted));
+    stack.poll(0);
+    const asked = { ...about, mtu: -1 };
+    expect([socket.receiveError(asked), asked.mtu]).toEqual(["EPROTO", 0]);
+    expect([socket.receiveError(asked), asked.mtu]).toEqual(["EMSGSIZE", 1_280]);
+    expect([socket.receiveError(asked), asked.mtu]).toEqual(["ECONNREFUSED", 0]);
+  });
+
   test("errors about other ports, and ones that mean nothing, do not; and they wait in a bounded queue", () => {
     const { device, stack, stats } = setUp();
     const socket = stack.sockets.bindUdp({ port: 4_000 });
     const quoted = (port: number) => udpPacket(ours, port, 9, DATA).subarray(0, 28);
-    device.inject(icmpPacket(TO_US, 3, 3, 0, quoted(4_001)), icmpPacket(TO_US, 12, 0, 0, quoted(4_000)));
+    device.inject(icmpPacket(TO_US, 3, 3, 0, quoted(4_001)), icmpPacket(TO_US, 4, 0, 0, quoted(4_000)));
     device.inject(icmpPacket(TO_US, 3, 200, 0, quoted(4_000)));
     stack.poll(0);
     expect([stats.udpErrors, socket.events & (ERROR | READABLE)]).toEqual([0, 0]);

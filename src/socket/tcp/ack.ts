@@ -6,6 +6,7 @@ import { resetAckSample } from "./congestion/control.ts";
 import { finishSample } from "./delivery-rate.ts";
 import { keepEchoMark, obeyEcho } from "./ecn.ts";
 import { OPEN } from "./loss-recovery.ts";
+import { onAckForProbe } from "./mtu-probe.ts";
 import { noteOrphanProgress } from "./orphans.ts";
 import { noteMinRtt } from "./rack.ts";
 import { onAckNews } from "./recovery.ts";
@@ -107,7 +108,10 @@ function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean, now
   resetAckSample(ack, sent.pipe);
   ack.acked = acked;
   ack.cwndLimited = tcb.cwndLimited;
-  if (acked > 0) advance(tcb, seg.ack, acked, now);
+  if (acked > 0) {
+    advance(tcb, seg.ack, acked, now);
+    if (tcb.path !== null) onAckForProbe(tcb, now);
+  }
   if (tcb.sack && seg.sackCount > 0) takeSackBlocks(tcb, seg, now);
   if (acked === 0 && ack.delivered === 0 && !duplicate && !ack.duplicateReported) return;
   finishSample(tcb);

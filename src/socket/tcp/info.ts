@@ -2,6 +2,7 @@ import type { CongestionControlName } from "./congestion/control.ts";
 import { isEcnAgreed } from "./ecn.ts";
 import { BY_BUFFER, BY_CONGESTION, BY_PEER, limitedMs } from "./limits.ts";
 import { OPEN, RECOVERY } from "./loss-recovery.ts";
+import { packetSize } from "./path-mtu.ts";
 import { flightSize, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
 import { receiveWindow } from "./window.ts";
 
@@ -39,6 +40,13 @@ export interface TcpInfo {
   /** Largest payload of a segment that we send, and that we accept, options included. */
   readonly mss: number;
   readonly rcvMss: number;
+  /** The largest IP packet that is sent to the peer; headers and options of every segment are in it. */
+  readonly pathMtu: number;
+  /**
+   * What may get through beyond that, where the path was found to carry less than interface and peer allow: up to `high`.
+   * `probe` is the size of the packet that is out to find out, or `null` (RFC 4821).
+   */
+  readonly mtuSearch: { readonly high: number; readonly probe: number | null } | null;
   /** Windows: what the peer lets us send, what we let it send. */
   readonly sndWnd: number;
   readonly rcvWnd: number;
@@ -106,6 +114,8 @@ export function tcpInfo(tcb: Tcb): TcpInfo {
     pacingRate: finite(tcb.pacingRate * 1_000),
     mss: tcb.mss,
     rcvMss: tcb.rcvMss,
+    pathMtu: packetSize(tcb),
+    mtuSearch: mtuSearch(tcb),
     sndWnd: tcb.sndWnd,
     rcvWnd: receiveWindow(tcb),
     sendBuffer: tcb.sendBuffer.limit,
@@ -147,6 +157,11 @@ export function phaseName(tcb: Tcb): RecoveryPhase {
   const { phase } = tcb.loss;
   if (phase === OPEN) return "open";
   return phase === RECOVERY ? "recovery" : "timeout";
+}
+
+function mtuSearch({ path }: Tcb): TcpInfo["mtuSearch"] {
+  if (path === null) return null;
+  return { high: path.high, probe: path.probeSize === 0 ? null : path.probeSize };
 }
 
 function finite(value: number): number | null {

@@ -1,6 +1,8 @@
 import { MAX_OPTIONS_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
 import { startRounds } from "./buffer-tuning.ts";
 import { adoptEcn, offerEcn } from "./ecn.ts";
+import { startSearch } from "./mtu-probe.ts";
+import { adoptKnownPath } from "./path-mtu.ts";
 import type { Tcb } from "./tcb.ts";
 import { startTimestamps, writeTimestamps } from "./timestamps.ts";
 import { windowShiftFor } from "./window.ts";
@@ -62,5 +64,7 @@ export function adoptSynOptions(tcb: Tcb, seg: TcpSegment, now: number): void {
     tcb.sndWindShift = 0;
     tcb.rcvWindShift = 0;
   }
+  adoptKnownPath(tcb, now);
+  startSearch(tcb);
   startRounds(tcb, now);
 }

@@ -8,6 +8,7 @@ import { markNewText, saysSlower, writeEcho } from "./ecn.ts";
 import { giveUpFrto, sendsNewOnly } from "./frto.ts";
 import { BY_CONGESTION, BY_NOTHING, BY_PEER, noteAllSent, noteLimit } from "./limits.ts";
 import { OPEN, RECOVERY } from "./loss-recovery.ts";
+import { NO_PROBE, noteMtuProbe, PROBE_WAITS, probeLength } from "./mtu-probe.ts";
 import { writeSynOptions } from "./options.ts";
 import { limitedTransmit, underWay } from "./recovery.ts";
 import { textRoom, writeSack } from "./sack.ts";
@@ -222,7 +223,20 @@ function takeNewText(tcb: Tcb, seg: TcpSegment, now: number): boolean {
     return false;
   }
   tcb.persistAt = NEVER;
+  if (tcb.path !== null) {
+    const probe = probeLength(tcb, unsent, tcb.sndWnd - flight, congestion, now);
+    if (probe === PROBE_WAITS) return false;
+    if (probe !== NO_PROBE) return sendMtuProbe(tcb, seg, flight, probe, now);
+  }
   return sendNew(tcb, seg, flight, length, tcb.finQueued && length === unsent, now);
+}
+
+/** RFC 4821 7.5: one segment that is larger than the others. */
+function sendMtuProbe(tcb: Tcb, seg: TcpSegment, flight: number, length: number, now: number): boolean {
+  if (!sendNew(tcb, seg, flight, length, false, now)) return false;
+  seg.segmentSize = 0;
+  noteMtuProbe(tcb, length);
+  return true;
 }
 
 /** RFC 8985 7.3: new text if there is any and the peer has room for it, whatever the congestion window says; else the last one. */
@@ -385,6 +399,9 @@ function putText(
   seg.payloadLength = length;
   const mss = textRoom(tcb);
   if (length > mss) seg.segmentSize = mss;
+  if (length >= mss && tcb.fullSizedAt === Number.POSITIVE_INFINITY) {
+    tcb.fullSizedAt = tcb.bytesSent + position + mss;
+  }
   if (mss < tcb.mss) writeSack(tcb, seg, false);
   // RFC 9293 3.9.1.2: PSH marks the end of what the program has written so far.
   if (length > 0 && position + length === tcb.sendBuffer.length) seg.flags |= PSH;

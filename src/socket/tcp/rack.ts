@@ -1,5 +1,6 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { OPEN } from "./loss-recovery.ts";
+import { isLostProbe, onProbeLost } from "./mtu-probe.ts";
 import { seqGeq, seqGt, seqLt } from "./seq.ts";
 import type { Tcb } from "./tcb.ts";
 import { schedule } from "./timers.ts";
@@ -73,6 +74,12 @@ export function detectLosses(tcb: Tcb, now: number): number {
       break;
     }
     const later = transmissions.later[record];
+    if (isLostProbe(tcb, record)) {
+      sent.markLost(record);
+      onProbeLost(tcb, now);
+      record = later;
+      continue;
+    }
     const length = transmissions.length(record);
     lost += length;
     tcb.lost += length;

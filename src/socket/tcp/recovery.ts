@@ -1,6 +1,7 @@
 import { resetAckSample } from "./congestion/control.ts";
 import { askFrto } from "./frto.ts";
 import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
+import { onLossAroundProbe, repairsProbe } from "./mtu-probe.ts";
 import { onAckForPrr, startPrr } from "./prr.ts";
 import { countRecovery, DUPLICATE_THRESHOLD, detectLosses, endReorderRound } from "./rack.ts";
 import { loseFirst } from "./scoreboard.ts";
@@ -90,6 +91,7 @@ export function limitedTransmit(tcb: Tcb): number {
 /** RFC 6675 5, step 4; RFC 5681 3.2, step 2. Something is known to be lost. */
 function enterRecovery(tcb: Tcb, now: number): void {
   const { loss } = tcb;
+  onLossAroundProbe(tcb, now);
   expectUndo(tcb);
   tcb.control.onCongestion(tcb, false, now);
   loss.phase = RECOVERY;
@@ -128,6 +130,10 @@ function onDuplicateAck(tcb: Tcb, now: number): void {
   if (loss.duplicateAcks !== DUPLICATE_THRESHOLD) return;
   // RFC 6582 3.2, step 2: the loss of this window is dealt with already.
   if (!seqGt(tcb.sndUna, tcb.recover)) return;
+  if (repairsProbe(tcb, now)) {
+    loss.duplicateAcks = 0;
+    return;
+  }
   enterRecovery(tcb, now);
   loss.firstPartialAck = true;
   if (!control.controlsRecovery) tcb.cwnd = tcb.ssthresh + DUPLICATE_THRESHOLD * tcb.mss;

@@ -225,6 +225,29 @@ export function loseFlight(tcb: Tcb): void {
   }
 }
 
+/**
+ * What was sent in packets that were too large is to be sent again: of what is in flight from `from` up to `to`, all that was
+ * not in segments of `most` bytes for sure. It is no loss by congestion, and is not counted as one. Returns how much that is.
+ */
+export function loseOversized(tcb: Tcb, from: number, most: number, to = tcb.sndNxt): number {
+  const { sent } = tcb;
+  const { transmissions } = tcb.context;
+  let bytes = 0;
+  for (let record = sent.head; record !== NONE; record = transmissions.next[record]) {
+    if (transmissions.fate[record] !== IN_FLIGHT || transmissions.length(record) <= most) continue;
+    if (!seqLt(from, transmissions.end[record]) || !seqLt(transmissions.seq[record], to)) continue;
+    if (seqLt(transmissions.seq[record], from)) {
+      // What comes before has gone through. Where there is no record for it, it is sent again as well.
+      const behind = sent.split(record, from);
+      if (behind !== NONE) continue;
+    }
+    if (seqLt(to, transmissions.end[record])) sent.split(record, to);
+    bytes += transmissions.length(record);
+    sent.markLost(record);
+  }
+  return bytes;
+}
+
 /** The first `length` bytes of the flight are lost, where the peer says no more than that it waits for them. */
 export function loseFirst(tcb: Tcb, length: number): void {
   const { sent } = tcb;
@@ -244,7 +267,7 @@ export function regainLost(tcb: Tcb): void {
   let higher = NONE;
   while (record !== NONE) {
     const lower = transmissions.earlier[record];
-    tcb.lost -= transmissions.length(record);
+    tcb.lost = Math.max(tcb.lost - transmissions.length(record), 0);
     sent.markUnderWayAgain(record, higher);
     higher = record;
     record = lower;

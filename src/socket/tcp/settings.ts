@@ -2,6 +2,7 @@ import { StackError } from "../../errors.ts";
 import { checkToleratedLoss } from "./congestion/bbr.ts";
 import type { CongestionControlName } from "./congestion/control.ts";
 import { validateCongestionControl } from "./congestion/control-factory.ts";
+import { MTU_PROBING, type MtuProbing } from "./mtu-probe.ts";
 import { windowShiftFor } from "./window.ts";
 
 /**
@@ -48,6 +49,16 @@ export class TcpSettings {
    * no bound; one who asks for a byte at a time would make us send headers only.
    */
   minSegmentSize = 88;
+  /**
+   * The smallest path MTU, in bytes of an IP packet from 68, that ICMP messages or timeouts bring a connection down to. 552
+   * is what Linux has: IPv4 guarantees 68 only (RFC 791), but an attacker who may say so makes ten packets of one.
+   */
+  minPathMtu = 552;
+  /**
+   * How connections find out what their path carries without ICMP (RFC 4821): `"blackhole"`, once a full-sized segment has
+   * been sent again three times in vain; `"always"`, from the start, beginning with 1,024 bytes; `"off"`.
+   */
+  mtuProbing: MtuProbing = "blackhole";
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */
@@ -119,6 +130,11 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   requireWhole("minSegmentSize", settings.minSegmentSize, 48, 536);
   for (const name of ["challengeAcksPerSecond", "challengeAcksPerSecondInAll"] as const) {
     requireCount(name, settings[name]);
+  }
+  requireWhole("minPathMtu", settings.minPathMtu, 68, 65_535);
+  if (!MTU_PROBING.includes(settings.mtuProbing)) {
+    const names = MTU_PROBING.map((name) => `"${name}"`).join(", ");
+    throw new StackError("EINVAL", `mtuProbing must be one of ${names}, not "${settings.mtuProbing}"`);
   }
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);

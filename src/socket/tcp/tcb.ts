@@ -11,6 +11,7 @@ import { INITIAL_SSTHRESH } from "./congestion/slow-start.ts";
 import { BY_NOTHING, type Limit } from "./limits.ts";
 import type { ListenQueue } from "./listen-queue.ts";
 import { LossRecovery } from "./loss-recovery.ts";
+import type { PathMtu } from "./path-mtu.ts";
 import { SackReport } from "./sack.ts";
 import { seqDiff } from "./seq.ts";
 import type { TcpTrace } from "./trace.ts";
@@ -114,6 +115,8 @@ export class Tcb {
   mss = 536;
   /** Largest IP packet that the device cuts into segments, or 0. */
   maxSuperSegment = 0;
+  /** Bytes of the stream that are acknowledged once a segment of `mss` has been: it gets through, then (RFC 5927 7.2). */
+  fullSizedAt = Number.POSITIVE_INFINITY;
   /** Most text handed to the device at once: a multiple of `mss`, more than one where the device cuts. */
   maxText = 536;
   readonly sendBuffer: StreamBuffer;
@@ -274,6 +277,9 @@ export class Tcb {
   rcvRoundEdge = 0;
   rcvRoundTimestamp = 0;
   rcvRoundTaken = 0;
+
+  /** What the path carries, where that is less than `mss` once was, or is to be found out. */
+  path: PathMtu | null = null;
 
   /** What fills no segment waits for more text, until this time in ms: see `cork.ts`. */
   corked = false;

@@ -3,6 +3,8 @@ import { onCorkTimeout } from "./cork.ts";
 import { onDelayedAckTimeout } from "./delayed-ack.ts";
 import { startFrto } from "./frto.ts";
 import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
+import { suspectBlackHole } from "./mtu-probe.ts";
+import { explainsSilence } from "./path-mtu.ts";
 import { detectLosses } from "./rack.ts";
 import { onLossByTimer } from "./recovery.ts";
 import { backOff } from "./rto.ts";
@@ -109,12 +111,14 @@ function onRetransmissionTimeout(tcb: Tcb, now: number): void {
     abandon(tcb, tcb.softError ?? "ETIMEDOUT");
     return;
   }
+  if (explainsSilence(tcb, now)) return;
   backOff(tcb);
   adviseAtR1(tcb);
   tcb.retransmitAt = beforeUserTimeout(tcb, now + tcb.rto);
   if (tcb.state === SYN_SENT || tcb.state === SYN_RECEIVED) {
     tcb.due |= DUE_SYN;
   } else {
+    suspectBlackHole(tcb, now);
     loseAll(tcb, now);
   }
   ready(tcb);

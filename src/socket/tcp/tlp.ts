@@ -1,5 +1,6 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { OPEN } from "./loss-recovery.ts";
+import { explainsSilence } from "./path-mtu.ts";
 import { seqGeq, seqGt } from "./seq.ts";
 import { DUE_TAIL_PROBE, ESTABLISHED, type Tcb } from "./tcb.ts";
 import { schedule } from "./timers.ts";
@@ -42,6 +43,7 @@ export function scheduleProbe(tcb: Tcb, now: number): void {
 /** 7.3: the PTO has expired. */
 export function onProbeTimeout(tcb: Tcb, now: number): void {
   tcb.probeAt = NEVER;
+  if (explainsSilence(tcb, now)) return;
   tcb.due |= DUE_TAIL_PROBE;
   // RFC 8985 7.3: the retransmission timer starts anew, behind the probe.
   tcb.retransmitAt = now + tcb.rto;

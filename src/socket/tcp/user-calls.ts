@@ -75,6 +75,8 @@ function describe(code: string): string {
       return "no route to the peer's host";
     case "ENETUNREACH":
       return "no route to the peer's network";
+    case "EPROTO":
+      return "a router finds fault with the packets to the peer";
     case "ECONNABORTED":
       return "connection aborted by this program";
     case "ENOBUFS":

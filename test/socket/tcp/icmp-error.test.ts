@@ -1,14 +1,7 @@
 import { describe, expect } from "bun:test";
+import { quoted, reports, unreachable } from "../../support/icmp-quote.ts";
 import { icmpPacket } from "../../support/packets.ts";
-import {
-  type Conversation,
-  closed,
-  established,
-  listening,
-  scenario,
-  synReceived,
-  synSent,
-} from "../../support/tcp.ts";
+import { closed, established, listening, scenario, synReceived, synSent } from "../../support/tcp.ts";
 import { OUR_ADDRESS } from "../../support/tcp-host.ts";
 
 /** RFC 9293 3.9.2.2 and RFC 5927: ICMP messages about segments of ours. */
@@ -17,29 +10,10 @@ const NET = 0;
 const HOST = 1;
 const PROTOCOL = 2;
 const PORT = 3;
-const FRAGMENTATION_NEEDED = 4;
+const TIME_EXCEEDED = 11;
+const PARAMETER_PROBLEM = 12;
 
 const ends = { from: "10.0.0.254", to: OUR_ADDRESS };
-
-/** A packet of ours with this sequence number, as far as a router quotes it. */
-function quoted(s: Conversation, seq: number, bytes = 28): Uint8Array {
-  // What the peer would send, the other way round.
-  const packet = s.packet({ seq: 0, ack: 0 });
-  const view = new DataView(packet.buffer, packet.byteOffset);
-  const [source, destination] = [view.getUint32(12), view.getUint32(16)];
-  view.setUint32(12, destination);
-  view.setUint32(16, source);
-  const [from, to] = [view.getUint16(20), view.getUint16(22)];
-  view.setUint16(20, to);
-  view.setUint16(22, from);
-  view.setUint32(24, s.iss + seq);
-  return packet.subarray(0, bytes);
-}
-
-/** A router says that our segment with this sequence number did not arrive. */
-function unreachable(s: Conversation, code: number, seq: number, bytes?: number): void {
-  s.receivesPacket(icmpPacket(ends, 3, code, 0, quoted(s, seq, bytes)));
-}
 
 describe("SHLD-26: hard errors abort an attempt to connect", () => {
   for (const [name, code] of [
@@ -75,13 +49,28 @@ describe("SHLD-26: hard errors abort an attempt to connect", () => {
 });
 
 describe("MUST-56: soft errors do not abort a connection, but are named when it times out", () => {
-  for (const [error, code] of [
-    ["ENETUNREACH", NET],
-    ["EHOSTUNREACH", HOST],
+  for (const [name, type, code, error] of [
+    ["net unreachable", 3, NET, "ENETUNREACH"],
+    ["host unreachable", 3, HOST, "EHOSTUNREACH"],
+    ["source route failed", 3, 5, "EHOSTUNREACH"],
+    ["net unknown", 3, 6, "ENETUNREACH"],
+    ["host unknown", 3, 7, "EHOSTUNREACH"],
+    ["source host isolated", 3, 8, "EHOSTUNREACH"],
+    ["net prohibited", 3, 9, "ENETUNREACH"],
+    ["host prohibited", 3, 10, "EHOSTUNREACH"],
+    ["net unreachable for the type of service", 3, 11, "ENETUNREACH"],
+    ["host unreachable for the type of service", 3, 12, "EHOSTUNREACH"],
+    ["prohibited by a filter", 3, 13, "EHOSTUNREACH"],
+    ["host precedence violation", 3, 14, "EHOSTUNREACH"],
+    ["precedence cutoff", 3, 15, "EHOSTUNREACH"],
+    ["time exceeded on the way", TIME_EXCEEDED, 0, "EHOSTUNREACH"],
+    ["time exceeded in reassembly", TIME_EXCEEDED, 1, "EHOSTUNREACH"],
+    ["parameter problem", PARAMETER_PROBLEM, 0, "EPROTO"],
+    ["parameter problem, an option is missing", PARAMETER_PROBLEM, 1, "EPROTO"],
   ] as const) {
-    scenario(`${error}, of an attempt to connect`, () => {
+    scenario(`${name}, of an attempt to connect`, () => {
       const s = synSent({ tcp: { connectTimeoutMs: 5_000 } });
-      unreachable(s, code, 0);
+      reports(s, type, code, 0);
       s.is("SYN_SENT");
       s.sends({ flags: "S", at: 1_000, seq: 0 });
       s.sends({ flags: "S", at: 3_000, seq: 0 });
@@ -89,16 +78,37 @@ describe("MUST-56: soft errors do not abort a connection, but are named when it 
       s.failedWith(error);
     });
 
-    scenario(`${error}, of a connection`, () => {
+    scenario(`${name}, of a connection`, () => {
       const s = established({ tcp: { userTimeoutMs: 1_000 } });
       s.writes(10);
       s.sends({ length: 10 });
-      unreachable(s, code, 1);
+      reports(s, type, code, 1);
       s.is("ESTABLISHED");
       s.passes(2_000);
       s.sent();
       s.failedWith(error);
-      expect(s.socket.error?.message).toMatch(/no route/);
+      expect(s.socket.error?.message).toMatch(error === "EPROTO" ? /router finds fault/ : /no route/);
+    });
+  }
+
+  for (const [type, code] of [
+    [3, NET],
+    [3, HOST],
+    [3, PROTOCOL],
+    [3, PORT],
+    [3, 4],
+    [3, 5],
+    [3, 13],
+    [TIME_EXCEEDED, 0],
+    [PARAMETER_PROBLEM, 0],
+  ] as const) {
+    scenario(`type ${type}, code ${code} does not end what a peer has half opened`, () => {
+      const s = synReceived();
+      reports(s, type, code, 0);
+      s.is("SYN_RECEIVED");
+      s.receives({ seq: 1, ack: 1 });
+      s.accepts();
+      s.is("ESTABLISHED");
     });
   }
 
@@ -144,6 +154,7 @@ describe("RFC 5927 4.1: only what is in flight counts", () => {
     const s = synSent();
     for (const seq of [-1, 1, 1_000]) unreachable(s, PORT, seq);
     s.is("SYN_SENT");
+    expect(s.host.stack.stats.tcpErrorsIgnored).toBe(3);
   });
 
   scenario("also of a soft error", () => {
@@ -178,19 +189,31 @@ describe("RFC 5927 4.1: only what is in flight counts", () => {
 });
 
 describe("other messages are ignored", () => {
-  scenario("other codes of Destination Unreachable", () => {
+  scenario("codes that nobody has defined", () => {
     const s = synSent({ tcp: { connectTimeoutMs: 1_500 } });
-    for (const code of [FRAGMENTATION_NEEDED, 5, 9, 13]) unreachable(s, code, 0);
+    for (const code of [16, 200, 255]) unreachable(s, code, 0);
     s.sends({ flags: "S", seq: 0, at: 1_000 });
     s.sendsNothing({ until: 1_500 });
     s.failedWith("ETIMEDOUT");
   });
 
-  scenario("MUST-55: Source Quench; and Time Exceeded, Parameter Problem", () => {
-    const s = synSent();
-    for (const type of [4, 11, 12]) s.receivesPacket(icmpPacket(ends, type, 0, 0, quoted(s, 0)));
+  scenario("MUST-55: Source Quench; and Redirect", () => {
+    const s = synSent({ tcp: { connectTimeoutMs: 1_500 } });
+    for (const type of [4, 5]) reports(s, type, 0, 0);
     s.is("SYN_SENT");
-    expect(s.host.stack.stats.icmpErrorsReceived).toBe(3);
+    expect(s.host.stack.stats.icmpErrorsReceived).toBe(2);
+    s.sends({ flags: "S", seq: 0, at: 1_000 });
+    s.sendsNothing({ until: 1_500 });
+    s.failedWith("ETIMEDOUT");
+  });
+
+  scenario("Source Quench does not slow a connection down", () => {
+    const s = established();
+    s.writes(10);
+    s.sends({ length: 10 });
+    const { cwnd } = s.socket.info();
+    reports(s, 4, 0, 1);
+    expect(s.socket.info().cwnd).toBe(cwnd);
   });
 
   scenario("who listens, and who is not there", () => {
