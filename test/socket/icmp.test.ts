@@ -200,6 +200,15 @@ describe("errors that quote a request", () => {
     expect([message.type, message.code]).toEqual([3, 1]);
   });
 
+  test("source quench and redirects mean nothing", () => {
+    const { sends, receives, stats } = setUp();
+    const request = sends(3, 10);
+    for (const type of [4, 5]) {
+      expect(receives(15, icmpPacket({ from: ROUTER, to: US }, type, 1, 0, request))).toBe(null);
+    }
+    expect(stats.icmpErrorsReceived).toBe(2);
+  });
+
   test("and quote it wrongly are for nobody", () => {
     const { sends, receives, stats } = setUp();
     const request = sends(3);

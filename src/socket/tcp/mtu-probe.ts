@@ -51,7 +51,7 @@ export function startSearch(tcb: Tcb): void {
 export function suspectBlackHole(tcb: Tcb, now: number): void {
   const { tcp, stats } = tcb.context;
   onLossAroundProbe(tcb, now);
-  if (tcp.mtuProbing === "off" || tcb.backoff <= BLACK_HOLE_RETRANSMISSIONS || tcb.probing) return;
+  if (tcp.mtuProbing === "off" || tcb.backoff <= BLACK_HOLE_RETRANSMISSIONS) return;
   if (Math.min(tcb.sendBuffer.length, flightSize(tcb)) < tcb.mss) return;
   const size = packetSize(tcb);
   const headers = headerBytes(tcb.remote.family);

@@ -225,13 +225,56 @@ describe("7.2 to 7.5: the search", () => {
 
   scenario("a probe among other losses says nothing, three times; then it counts as lost", () => {
     const s = begin(WITH_SACK);
-    s.writes(60_000);
-    let end = 1;
-    for (const { seg } of s.sent()) end = ((seg.seq - s.iss) | 0) + seg.payloadLength;
-    s.passes(100);
-    // The probe and the one behind it are lost.
-    s.receives({ ack: 1, sack: [[1_461 + 1_024, end]] });
-    expect(s.socket.info()).toMatchObject({ recovery: "recovery", mtuSearch: { high: 1_500, probe: null } });
+    const highs: (number | undefined)[] = [];
+    let lastSeq = 1;
+    for (let round = 0; round < 40 && highs.length < 3; round++) {
+      s.write(30_000);
+      const sent = s.sent();
+      const probe = sent.find(({ bytes }) => bytes.length > 1_064);
+      const last = sent.at(-1);
+      if (last === undefined) throw new Error("nothing was sent");
+      lastSeq = ((last.seg.seq - s.iss) | 0) + last.seg.payloadLength;
+      s.passes(100);
+      if (probe !== undefined) {
+        const at = (probe.seg.seq - s.iss) | 0;
+        // The one behind it is lost as well.
+        const edge = at + probe.seg.payloadLength + 1_024;
+        s.sent();
+        s.receives({ ack: at, sack: [[edge, lastSeq]] });
+        // Where little was sent behind it, it may have been overtaken for so long.
+        s.passes(30);
+        expect(s.socket.info()).toMatchObject({ recovery: "recovery", mtuSearch: { probe: null } });
+        highs.push(s.socket.info().mtuSearch?.high);
+      }
+      s.sent();
+      s.passes(100);
+      s.sent();
+      const { sndNxt = 0 } = s.tcb ?? {};
+      s.receives({ ack: (sndNxt - s.iss) | 0 });
+    }
+    expect(highs).toEqual([1_500, 1_500, 1_499]);
+  });
+
+  scenario("a window that opens segment by segment is let open wide enough for a probe", () => {
+    const s = begin(WITH_SACK);
+    const { tcb } = s;
+    if (tcb === null || tcb.path === null) throw new Error("nothing is searched");
+    tcb.path.nextAt = tcb.context.now + 100;
+    tcb.ssthresh = tcb.cwnd;
+    s.writes(200_000);
+    let ack = 1;
+    const sizes: number[][] = [];
+    for (let i = 0; i < 15; i++) {
+      s.sent();
+      s.passes(20);
+      ack += 1_024;
+      s.receives({ ack });
+      sizes.push(lengths(s));
+    }
+    // One by one, nothing once, and then a larger one.
+    const first = sizes.findIndex((each) => each.includes(1_460));
+    expect(first).toBeGreaterThan(2);
+    expect(sizes.slice(first - 2, first)).toEqual([[1_024], []]);
   });
 
   scenario("probes that time out are no endless loop", () => {
