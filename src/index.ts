@@ -2,11 +2,13 @@ export type { Capabilities, Device, DeviceEvent, Medium } from "./device.ts";
 export { Frame } from "./device.ts";
 export { type ErrorCode, StackError } from "./errors.ts";
 export type { OnDeviceEvent } from "./host/attachment.ts";
+export type { CloseOptions, Linger } from "./host/closing.ts";
 export type { HostConnectOptions } from "./host/connect.ts";
-export type { CloseOptions, Connection } from "./host/connection.ts";
+export type { Connection } from "./host/connection.ts";
 export {
   type Host,
   type HostCloseOptions,
+  type HostCloseResult,
   type HostOptions,
   type HostSettings,
   type MultiHostOptions,

@@ -5,33 +5,22 @@ import type { TcpSettings } from "../socket/tcp/settings.ts";
 import type { TcpState } from "../socket/tcp/tcb.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import type { TcpTrace } from "../socket/tcp/trace.ts";
-import { END_OF_STREAM } from "../socket/tcp/user-calls.ts";
-import { copyBytes } from "../storage/copy.ts";
 import { formatAddress } from "../wire/ip-address.ts";
+import {
+  type CloseOptions,
+  checkClose,
+  checkLinger,
+  closedByUs,
+  type Linger,
+  limitClosing,
+} from "./closing.ts";
 import { checkWait, PendingQueue, quiet, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
+import { Reader } from "./reader.ts";
 import { readableOf, writableOf } from "./streams.ts";
 
-/** Options of {@link Connection.close}. */
-export interface CloseOptions {
-  /** Time in ms in which the peer has to acknowledge something, or the connection is aborted; 60,000 unless told. */
-  readonly timeout?: number | undefined;
-}
-
-/** Most bytes of one chunk. */
-const CHUNK = 64 * 1024;
-/** What is shorter goes by the receive buffer, where more may join it before the program has its turn. */
-const LARGE_PIECE = 16 * 1024;
-const STALLED_MS = 60_000;
-const NOTHING = new Uint8Array(0);
 const DONE = Promise.resolve();
 const encoder = new TextEncoder();
-
-/** A `read` that waits, with `into` null, or a `readInto`. */
-interface Read {
-  readonly into: Uint8Array | null;
-  chunk: Uint8Array<ArrayBuffer> | null;
-}
 
 /** A `write` that waits; `offset` counts the bytes that the send buffer has taken. */
 interface Write {
@@ -43,8 +32,22 @@ interface Write {
  * One TCP connection, with promises. Both directions are independent: the end of one leaves the other open until
  * `shutdown`, `close` or `abort` is called. Who gets a connection closes it, whatever happens; `await using` does.
  *
+ * How to end it, and what that is called elsewhere:
+ *
+ * - `shutdown()`: a FIN behind everything that was written, and reading goes on. `socket.end()` of node and Bun, SHUT_WR.
+ * - `stopReading()`: what arrives is thrown away. SHUT_RD.
+ * - `close()`: both, and the end of reads that wait; what was written is delivered first. Node's `destroySoon()`,
+ *   close(2). `await using` calls it.
+ * - `abort()`: a reset at once; what was not delivered is lost. `resetAndDestroy()` of node, `terminate()` of Bun.
+ * - `closed`: resolves when it is over, in whichever way; `error` says in which.
+ *
+ * Whatever was written reaches the peer, or the program learns that it may not have: the promises of `shutdown` and `close`
+ * resolve when the peer has acknowledged everything, and reject when it has not; `bytesUnacknowledged` says how much.
+ * A process that ends without either (`process.exit`) takes unsent bytes with it: `await host.close()` before.
+ *
  * Errors are `StackError`s with node's codes: ECONNRESET (the peer reset it), ETIMEDOUT (it does not answer), EPIPE
- * (written after `shutdown` or `close`), ECANCELED (waiting when this program called `close`), ECONNABORTED (`abort`).
+ * (written after `shutdown` or `close`), ECANCELED (waiting when this program called `close`), ECONNABORTED (`abort`),
+ * ENOBUFS (closed by this program, and one of too many that do not get on: `tcp.maxOrphans`).
  *
  * @example
  * ```ts
@@ -59,7 +62,7 @@ export class Connection implements AsyncDisposable {
   private readonly pump: Pump;
   private readonly settings: TcpSettings;
   private readonly onOver: (connection: Connection) => void;
-  private readonly reads: PendingQueue<Read, number>;
+  private readonly reader: Reader;
   private readonly writes: PendingQueue<Write, void>;
   /** Settles when the peer has acknowledged our FIN, or the connection is over before. */
   private readonly delivered = Promise.withResolvers<void>();
@@ -69,12 +72,13 @@ export class Connection implements AsyncDisposable {
   private ending = false;
   private finished = false;
   private closing: Promise<void> | null = null;
-  /** Bytes that arrived after `close` was called. */
-  private discarded = 0;
+  private isClosing = false;
+  private linger: Linger = false;
+  /** The program knows what ended the connection: a write or `shutdown` was rejected with it, or it was `abort`. */
+  private hasToldFailure = false;
   private isOver = false;
   private readableStream: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
   private writableStream: WritableStream<Uint8Array> | null = null;
-  private readCount = 0;
   private writeCount = 0;
 
   /** Made by `Host.connect` and `Listener.accept`. */
@@ -86,13 +90,12 @@ export class Connection implements AsyncDisposable {
   ) {
     this.socket = socket;
     this.pump = pump;
-    this.reads = new PendingQueue("read", pump.runtime);
+    this.reader = new Reader(socket, pump);
     this.writes = new PendingQueue("write", pump.runtime);
     this.settings = settings;
     this.onOver = onOver;
     quiet(this.delivered.promise);
     socket.handler = (events) => this.onEvents(events);
-    socket.consumer = (bytes, offset, length) => this.takeAtOnce(bytes, offset, length);
     // What happened before the connection was accepted has not been told to anyone.
     this.checkOver();
   }
@@ -135,7 +138,20 @@ export class Connection implements AsyncDisposable {
 
   /** Bytes that were read. */
   get bytesRead(): number {
-    return this.readCount;
+    return this.reader.bytesRead;
+  }
+
+  /** Bytes of the peer's that nobody read: they arrived after `close` or `stopReading`, or had not been read by then. */
+  get bytesDiscarded(): number {
+    return this.reader.bytesDiscarded;
+  }
+
+  /**
+   * Bytes that the send buffer took and the peer has not acknowledged; once the connection is over, had not by its end. Of
+   * these nobody knows whether they have arrived.
+   */
+  get bytesUnacknowledged(): number {
+    return this.socket.unacknowledgedBytes;
   }
 
   /** Bytes that the send buffer took; `info().bytesSent` counts those that the peer acknowledged. */
@@ -202,10 +218,8 @@ export class Connection implements AsyncDisposable {
    *
    * @throws StackError ECONNRESET, ETIMEDOUT, ECANCELED, ECONNABORTED, EINVAL; the signal's reason
    */
-  async read(options?: WaitOptions): Promise<Uint8Array<ArrayBuffer> | null> {
-    const read: Read = { into: null, chunk: null };
-    await this.startRead(read, options);
-    return read.chunk;
+  read(options?: WaitOptions): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.reader.read(options);
   }
 
   /**
@@ -216,10 +230,7 @@ export class Connection implements AsyncDisposable {
    * @throws StackError as `read`, and EINVAL for an empty buffer
    */
   readInto(buffer: Uint8Array, options?: WaitOptions): Promise<number> {
-    if (buffer.length === 0) {
-      return Promise.reject(new StackError("EINVAL", "the buffer is empty: 0 bytes read would mean the end"));
-    }
-    return this.startRead({ into: buffer, chunk: null }, options);
+    return this.reader.readInto(buffer, options);
   }
 
   /** The chunks up to the end. Leaving the loop early leaves the connection as it is. */
@@ -273,18 +284,51 @@ export class Connection implements AsyncDisposable {
    */
   shutdown(): Promise<void> {
     this.ending = true;
+    if (this.failure !== null) this.hasToldFailure = true;
     this.flush();
     return this.delivered.promise;
   }
 
   /**
-   * Closes both sides. Reads that wait reject with ECANCELED; what was written is delivered. Resolves when the peer has
-   * acknowledged it all, or the connection has failed (see `error`); never rejects. If something arrives that nobody will
-   * read, the peer is told by a reset, but not before it has everything of ours (RFC 9293 3.6.1).
+   * Nothing more is read: reads that wait, and later ones, see the end, and what arrives is thrown away. The peer is not
+   * told, for which TCP has no means: it goes on sending, and what it sends is acknowledged.
+   */
+  stopReading(): void {
+    if (!this.isClosing) this.reader.stop(null);
+  }
+
+  /**
+   * How long `close` waits for the peer at most: SO_LINGER. `false`, as it is from the start, is for as long as the peer
+   * gets on; 0 makes `close` an `abort`.
+   *
+   * @param linger ms, or `false`
+   * @throws StackError EINVAL
+   */
+  setLinger(linger: Linger): void {
+    this.linger = checkLinger(linger);
+  }
+
+  /**
+   * Closes both sides: sends what was written, and a FIN behind it. Reads that wait reject with ECANCELED.
+   *
+   * Resolves when the peer has acknowledged everything. Rejects with what kept it from that, be it that it had happened
+   * before, unless a call has been rejected with it already; `bytesUnacknowledged` says how much may be lost. A rejection
+   * that nobody awaits is not reported. Calling it twice is fine, and gives the same promise.
+   *
+   * What the peer has sent and nobody has read, now or when it arrives later, is told to it by a reset (RFC 2525 2.17),
+   * but not before it has everything of ours (RFC 9293 3.6.1). After that, a peer that does not close its side has
+   * `tcp.finWait2Ms` before it is forgotten.
+   *
+   * @throws StackError ECONNRESET, ETIMEDOUT, ENOBUFS, ECONNABORTED (`abort` meanwhile), EINVAL
    */
   close(options: CloseOptions = {}): Promise<void> {
-    this.closing ??= this.finish(options.timeout ?? STALLED_MS);
-    return this.closing;
+    try {
+      checkClose(options);
+      this.closing ??= quiet(this.finish(options));
+      return this.closing;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** `close`, for `await using`. */
@@ -293,51 +337,28 @@ export class Connection implements AsyncDisposable {
   }
 
   /**
-   * Ends the connection at once with a reset; what was not delivered is lost (RFC 9293 3.10.5).
+   * Ends the connection at once with a reset; what was not delivered is lost. Where both sides have closed there is nothing
+   * left to reset (RFC 9293 3.10.5).
    *
    * @param reason becomes the `cause` of the error that everybody gets who waits
    */
   abort(reason?: unknown): void {
-    if (this.isOver) return;
-    this.failure = new StackError(
-      "ECONNABORTED",
-      "the connection was aborted by this program",
-      reason === undefined ? undefined : { cause: reason },
+    this.hasToldFailure = true;
+    this.giveUp(
+      new StackError(
+        "ECONNABORTED",
+        "the connection was aborted by this program",
+        reason === undefined ? undefined : { cause: reason },
+      ),
     );
+  }
+
+  private giveUp(error: StackError): void {
+    if (this.isOver) return;
+    this.failure = error;
     this.socket.abort();
     this.pump.wake();
     this.checkOver();
-  }
-
-  private startRead(read: Read, options: WaitOptions | undefined): Promise<number> {
-    try {
-      checkWait(options);
-      if (this.reads.isEmpty) {
-        const count = this.take(read);
-        if (count !== 0) return Promise.resolve(count === END_OF_STREAM ? 0 : count);
-      }
-      return this.reads.wait(read, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** Moves bytes; returns how many, 0 when there are none yet, or END_OF_STREAM. */
-  private take(read: Read): number {
-    if (this.failure !== null) throw this.failure;
-    if (this.closing !== null) throw closedByUs();
-    let { into } = read;
-    if (into === null) {
-      const available = Math.min(this.socket.readableBytes, CHUNK);
-      if (available > 0) read.chunk = new Uint8Array(available);
-      into = read.chunk ?? NOTHING;
-    }
-    const count = this.socket.read(into);
-    if (count > 0) {
-      this.readCount += count;
-      this.pump.wake();
-    }
-    return count;
   }
 
   private send(bytes: Uint8Array, offset: number): number {
@@ -350,7 +371,10 @@ export class Connection implements AsyncDisposable {
   }
 
   private checkWritable(): void {
-    if (this.failure !== null) throw this.failure;
+    if (this.failure !== null) {
+      this.hasToldFailure = true;
+      throw this.failure;
+    }
     if (this.ending) {
       throw new StackError(
         "EPIPE",
@@ -361,43 +385,10 @@ export class Connection implements AsyncDisposable {
 
   /** Runs within `poll`: nothing of the program's may be called, and nothing may be thrown. */
   private onEvents(events: number): void {
-    if (events & FINISHED) {
-      this.finished = true;
-      this.pump.runtime.programIsDue();
-      this.delivered.resolve();
-    }
-    if (events & (READABLE | CLOSED_EVENT)) {
-      if (this.closing === null) this.serveReads();
-      else this.discard();
-    }
+    if (events & FINISHED) this.onFinished();
+    if (events & (READABLE | CLOSED_EVENT)) this.reader.serve();
     if (events & (WRITABLE | CLOSED_EVENT)) this.flush();
     this.checkOver();
-  }
-
-  /** A read that waits gets a large piece from where the device has it, without the detour by the receive buffer. */
-  private takeAtOnce(bytes: Uint8Array, offset: number, length: number): number {
-    if (length < LARGE_PIECE || this.closing !== null) return 0;
-    const read = this.reads.first?.job;
-    if (read === undefined) return 0;
-    if (read.into === null) read.chunk = new Uint8Array(Math.min(length, CHUNK));
-    const into = read.into ?? read.chunk ?? NOTHING;
-    const count = Math.min(into.length, length);
-    copyBytes(bytes, offset, into, 0, count);
-    this.readCount += count;
-    this.reads.resolveFirst(count);
-    return count;
-  }
-
-  private serveReads(): void {
-    try {
-      for (let read = this.reads.first; read !== null; read = this.reads.first) {
-        const count = this.take(read.job);
-        if (count === 0) return;
-        this.reads.resolveFirst(count === END_OF_STREAM ? 0 : count);
-      }
-    } catch (error) {
-      this.reads.rejectAll(error);
-    }
   }
 
   /** Gives the send buffer what waits for room, and then the FIN. */
@@ -410,6 +401,7 @@ export class Connection implements AsyncDisposable {
         this.writes.resolveFirst();
       }
     } catch (error) {
+      this.hasToldFailure = true;
       this.writes.rejectAll(error);
     }
     if (!this.ending) return;
@@ -417,42 +409,58 @@ export class Connection implements AsyncDisposable {
     this.pump.wake();
   }
 
-  private async finish(stalledMs: number): Promise<void> {
-    this.reads.rejectAll(closedByUs());
+  private async finish({ timeout, linger = this.linger }: CloseOptions): Promise<void> {
+    const { reader, socket } = this;
+    const hasEnded = this.ending;
+    this.isClosing = true;
+    const isNews = !this.hasToldFailure && !reader.hasToldFailure && this.bytesUnacknowledged > 0;
+    if (this.isOver && !isNews) {
+      this.letGo();
+      return;
+    }
+    const before = reader.bytesDiscarded;
+    reader.stop(closedByUs());
+    if (linger === 0) {
+      this.abort();
+      return;
+    }
+    // RFC 2525 2.17: where a reset keeps nothing from arriving, it takes the place of the FIN.
+    if (reader.bytesDiscarded > before && !hasEnded && this.isAllAcknowledged) this.onFinished();
+    else await this.deliver({ timeout, linger });
+    if (reader.bytesDiscarded > before && !this.isOver) socket.abort();
+    this.letGo();
+  }
+
+  /** Waits until the peer has everything; a FIN follows what was written. */
+  private async deliver(limits: CloseOptions): Promise<void> {
     this.ending = true;
     this.flush();
-    this.discard();
-    const forget = this.abortWhenStalled(stalledMs);
-    // A failure shows in `error`; here it only means that there is nothing left to wait for.
-    await this.delivered.promise.catch(() => {});
-    forget();
-    if (this.discarded > 0 && !this.isOver) this.socket.abort();
-    else this.socket.close();
+    this.socket.orphan();
+    const forget = limitClosing(this.pump.runtime, this.socket, limits, (error) => this.giveUp(error));
+    try {
+      await this.delivered.promise;
+    } finally {
+      forget();
+    }
+  }
+
+  private get isAllAcknowledged(): boolean {
+    return this.writes.isEmpty && this.bytesUnacknowledged === 0;
+  }
+
+  /** Neither writes nor reads any more. */
+  private letGo(): void {
+    this.socket.close();
+    this.reader.stop(closedByUs());
     this.pump.wake();
     this.checkOver();
   }
 
-  /** Returns what ends that. */
-  private abortWhenStalled(ms: number): () => void {
-    const { runtime } = this.pump;
-    let sent = this.info().bytesSent;
-    const look = () => {
-      const { bytesSent } = this.info();
-      timer = runtime.setTimer(look, ms);
-      if (bytesSent === sent) this.abort();
-      sent = bytesSent;
-    };
-    let timer = runtime.setTimer(look, ms);
-    return () => runtime.clearTimer(timer);
-  }
-
-  /** Takes what arrives after `close`, lest a peer that waits for room in its turn never reads what we have sent. */
-  private discard(): void {
-    const { socket } = this;
-    if (socket.readableBytes === 0) return;
-    const buffer = new Uint8Array(Math.min(socket.readableBytes, CHUNK));
-    while (socket.readableBytes > 0) this.discarded += socket.read(buffer);
-    this.pump.wake();
+  /** The peer has everything. */
+  private onFinished(): void {
+    this.finished = true;
+    this.pump.runtime.programIsDue();
+    this.delivered.resolve();
   }
 
   /** Both sides have closed, or the connection has failed: settles everything that still waits. */
@@ -461,20 +469,16 @@ export class Connection implements AsyncDisposable {
     if (this.isOver || (state !== "CLOSED" && state !== "TIME_WAIT")) return;
     this.isOver = true;
     // Everything of ours had arrived, and of the peer's nobody wanted to know: no failure to this program.
-    if (!(this.closing !== null && this.finished)) this.failure ??= this.socket.error;
+    if (!(this.isClosing && this.finished)) this.failure ??= this.socket.error;
     const { failure } = this;
     this.pump.runtime.programIsDue();
-    this.serveReads();
+    this.reader.end(failure);
+    if (failure !== null && (this.ending || !this.writes.isEmpty)) this.hasToldFailure = true;
     this.writes.rejectAll(failure ?? new StackError("EPIPE", "the connection is closed: open another one"));
     if (failure === null) this.delivered.resolve();
     else this.delivered.reject(failure);
     this.socket.handler = null;
-    this.socket.consumer = null;
     this.onOver(this);
     this.over.resolve();
   }
-}
-
-function closedByUs(): StackError {
-  return new StackError("ECANCELED", "the connection was closed by this program: read before close()");
 }

@@ -1,6 +1,7 @@
 import type { Device, DeviceEvent } from "../device.ts";
 import { StackError } from "../errors.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
+import { abort } from "../socket/tcp/user-calls.ts";
 import { type InterfaceOptions, Stack, type StackOptions } from "../stack.ts";
 import type { Stats } from "../stats.ts";
 import { formatAddress, parseAddress } from "../wire/ip-address.ts";
@@ -43,11 +44,29 @@ export type HostOptions = SingleHostOptions | MultiHostOptions;
 
 /** Options of {@link Host.close}. */
 export interface HostCloseOptions {
-  /** Time in ms that the peers get to close their sides before they are reset; 1,000 unless told. */
+  /** Time in ms that the peers get to acknowledge everything and to close their sides; 1,000 unless told. */
   readonly timeout?: number | undefined;
+  /**
+   * Time in ms for which connections in TIME-WAIT are still there, for peers that did not get our last ACK and send their FIN
+   * again. 0 unless told: such a peer has everything, and gives up by itself.
+   */
+  readonly timeWait?: number | undefined;
+}
+
+/** What became of the connections of a host that was closed. */
+export interface HostCloseResult {
+  /** Connections that were not over when `close` was called; handshakes and connections not accepted are not counted. */
+  readonly connections: number;
+  /** Those that were reset when the time was over: their peers had not closed their sides. */
+  readonly reset: number;
+  /** Those whose peers have not acknowledged everything, for whatever reason: then `error` of the connection tells it. */
+  readonly undelivered: number;
+  /** Bytes that these had taken, and whose arrival is not known. */
+  readonly undeliveredBytes: number;
 }
 
 const CLOSE_TIMEOUT_MS = 1_000;
+const NEVER_SETTLES = new Promise<void>(() => {});
 /** How long the last segments may wait for a device that is full. */
 const LAST_FRAMES_MS = 100;
 
@@ -67,7 +86,7 @@ export class Host implements AsyncDisposable {
   private readonly endpoints = new Set<UdpEndpoint | Pinger>();
   private readonly onDeviceEvent: OnDeviceEvent | undefined;
   private deviceError: StackError | null = null;
-  private closing: Promise<void> | null = null;
+  private closing: Promise<HostCloseResult> | null = null;
 
   /** Made by `open`. */
   constructor(settings: HostSettings, interfaces: readonly InterfaceOptions[]) {
@@ -257,24 +276,40 @@ export class Host implements AsyncDisposable {
   }
 
   /**
-   * Closes everything: listeners at once, connections by what `Connection.close` does; those whose peers have not closed in
-   * time are reset. Then the device. Closing twice is fine. Nothing that waits stays waiting.
+   * Closes everything: listeners at once, connections as `Connection.close` does, so that writes that wait are finished and
+   * reads end. When all peers have closed their sides, or the time is over, whatever is left is reset, and the devices are
+   * closed. Closing twice is fine. Nothing that waits stays waiting.
+   *
+   * Never rejects; what was not delivered is in the result, and in each connection's `error` and `bytesUnacknowledged`.
+   *
+   * @throws StackError EINVAL
+   *
+   * @example
+   * ```ts
+   * const { undelivered, undeliveredBytes } = await host.close({ timeout: 10_000 });
+   * if (undelivered > 0) console.error(`${undelivered} connections have lost ${undeliveredBytes} bytes`);
+   * ```
    */
-  close(options: HostCloseOptions = {}): Promise<void> {
-    this.closing ??= this.shutDown(options.timeout ?? CLOSE_TIMEOUT_MS);
+  close(options: HostCloseOptions = {}): Promise<HostCloseResult> {
+    const { timeout = CLOSE_TIMEOUT_MS, timeWait = 0 } = options;
+    if (!(timeout >= 0 && timeWait >= 0)) {
+      throw new StackError("EINVAL", `timeout and timeWait are times in ms, not ${timeout} and ${timeWait}`);
+    }
+    this.closing ??= this.shutDown(timeout, timeWait);
     return this.closing;
   }
 
   /** `close`, for `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
-  private async shutDown(timeoutMs: number): Promise<void> {
+  private async shutDown(timeoutMs: number, timeWaitMs: number): Promise<HostCloseResult> {
     for (const listener of [...this.listeners]) listener.close();
     for (const attempt of [...this.attempts]) attempt.giveUp();
     const connections = [...this.connections];
-    for (const connection of connections) void connection.close();
+    const failed: Connection[] = [];
+    const deliveries = connections.map((each) => each.close().catch(() => void failed.push(each)));
     await this.lastFrames();
     for (const endpoint of [...this.endpoints]) endpoint.close();
     await settled(
@@ -282,10 +317,22 @@ export class Host implements AsyncDisposable {
       timeoutMs,
       this.runtime,
     );
-    for (const connection of [...this.connections]) connection.abort();
+    const late = [...this.connections];
+    for (const connection of late) connection.abort();
+    await Promise.all(deliveries);
+    if (timeWaitMs > 0 && this.stack.sockets.timeWaits > 0)
+      await settled([NEVER_SETTLES], timeWaitMs, this.runtime);
+    // What the program has opened below the host, and half-open connections of others.
+    for (const { iface } of this.attachments) this.stack.sockets.forEachConnection(iface, abort);
     await this.lastFrames();
     this.pump.stop();
     for (const { iface } of this.attachments) iface.device.close();
+    return {
+      connections: connections.length,
+      reset: late.length,
+      undelivered: failed.length,
+      undeliveredBytes: failed.reduce((sum, each) => sum + each.bytesUnacknowledged, 0),
+    };
   }
 
   /** Waits until the devices have taken everything that is to be sent now. */
@@ -313,6 +360,8 @@ export class Host implements AsyncDisposable {
       this.connections.delete(over),
     );
     if (!connection.isClosed) this.connections.add(connection);
+    // A handshake that was complete in the moment in which the host was closed.
+    if (this.closing !== null) connection.abort();
     return connection;
   }
 

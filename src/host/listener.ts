@@ -93,7 +93,9 @@ export class Listener implements AsyncDisposable {
   }
 
   /**
-   * Frees the port. Connections that were accepted live on; those that were not are reset. Closing twice is fine.
+   * Frees the port: who connects from now on is refused by a reset. Connections that were accepted live on. Those that were
+   * not, be their handshakes complete or not, are reset, as a kernel does: nobody has promised their peers anything yet. The
+   * iterator ends, and `accept` rejects with ECANCELED. Closing twice is fine.
    */
   close(): void {
     if (this.isClosed) return;

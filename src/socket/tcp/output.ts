@@ -13,7 +13,7 @@ import { writeSynOptions } from "./options.ts";
 import { limitedTransmit, underWay } from "./recovery.ts";
 import { textRoom, writeSack } from "./sack.ts";
 import { noteResent, noteSent, noteTailResent } from "./scoreboard.ts";
-import { seqAdd, seqDiff } from "./seq.ts";
+import { seqAdd, seqDiff, seqGt } from "./seq.ts";
 import {
   CLOSED,
   DUE_ACK,
@@ -97,12 +97,22 @@ export function countFollowers(tcb: Tcb, count: number, now: number): void {
 /** RFC 9293 3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>, the last segment of an aborted connection. */
 function takeReset(tcb: Tcb, seg: TcpSegment): boolean {
   tcb.due &= ~DUE_RST;
-  header(tcb, seg, tcb.sndNxt, RST | ACK);
+  header(tcb, seg, resetSeq(tcb), RST | ACK);
   seg.window = 0;
   tcb.context.stats.tcpResetsSent++;
   // The socket number could not be given back while this was due.
   tcb.context.signalled.push(tcb.index);
   return true;
+}
+
+/**
+ * SND.NXT; or the edge of the peer's window, where a probe or a FIN that it has no room for has taken SND.NXT beyond: it would
+ * drop a reset there.
+ */
+function resetSeq(tcb: Tcb): number {
+  const edge = seqAdd(tcb.sndUna, tcb.sndWnd);
+  // A SYN needs no room.
+  return seqGt(tcb.sndNxt, edge) && tcb.sndUna !== tcb.iss ? edge : tcb.sndNxt;
 }
 
 function takeSyn(tcb: Tcb, seg: TcpSegment, now: number): boolean {

@@ -1,5 +1,12 @@
 import { describe, expect } from "bun:test";
-import { type Conversation, established, finWait1, finWait2, scenario } from "../../support/tcp.ts";
+import {
+  type Conversation,
+  established,
+  finWait1,
+  finWait2,
+  scenario,
+  synReceived,
+} from "../../support/tcp.ts";
 
 /** RFC 2525 2.16 and 2.17, RFC 1122 4.2.2.13: what a CLOSE tells the peer, and when. */
 
@@ -94,6 +101,43 @@ describe("2.17: failure to RST on close with data pending", () => {
       s.is("TIME_WAIT");
     },
   );
+});
+
+describe("a reset goes where the peer takes it: to the edge of its window at most", () => {
+  scenario("where a window probe is on the way", () => {
+    const s = established();
+    s.receives({ win: 0 });
+    s.win = 0;
+    s.writes(100);
+    s.sends({ seq: 1, length: 1, at: 200 });
+    s.abort();
+    s.sends({ flags: "R.", seq: 1, ack: 1 });
+  });
+
+  scenario("where the window was full when the FIN went out", () => {
+    const s = established({ win: 100 });
+    s.writes(100);
+    s.sends({ flags: "P.", seq: 1, length: 100 });
+    s.shutdown();
+    s.sends({ flags: "F.", seq: 101 });
+    s.receives({ ack: 101, win: 0 });
+    s.abort();
+    s.sends({ flags: "R.", seq: 101, ack: 1 });
+  });
+
+  scenario("a SYN needs no room", () => {
+    const s = synReceived({ win: 0, passive: false });
+    s.abort();
+    s.sends({ flags: "R.", seq: 1, ack: 1 });
+  });
+
+  scenario("SND.NXT, where that lies within", () => {
+    const s = established({ win: 200 });
+    s.writes(150);
+    s.sent();
+    s.abort();
+    s.sends({ flags: "R.", seq: 151, ack: 1 });
+  });
 });
 
 describe("2.16: failure to send FIN notification promptly", () => {
