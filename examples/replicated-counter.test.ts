@@ -28,8 +28,8 @@ async function serve(host: Host): Promise<void> {
   for await (const connection of host.listen({ port: 1 })) {
     receive(connection)
       .then((totals) => connection.write(JSON.stringify(merge(known, totals))))
-      .catch(() => {}) // The client is gone.
-      .finally(() => connection.close());
+      .finally(() => connection.close())
+      .catch(() => {}); // The client is gone.
   }
 }
 

@@ -112,7 +112,7 @@ describe("virtual time", () => {
       expect(await failure(a.connect({ address: "10.0.0.2", port: 7, timeout: 3_000 }))).toBe("ETIMEDOUT");
       expect(since(start)).toBe(3_000);
       start = net.now;
-      await accepted.close({ timeout: 5_000 });
+      expect(await failure(accepted.close({ timeout: 5_000 }))).toBe("ETIMEDOUT");
       expect(since(start)).toBe(5_000);
       start = net.now;
       await b.close({ timeout: 2_000 });

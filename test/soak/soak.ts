@@ -5,10 +5,15 @@
  *   bun run soak [--seeds 10000] [--from 1] [--state soak.json] [--restart]
  *   bun run soak --seed N          one seed, with all it says
  *   bun run soak --transfer 10     so many GiB in memory, through as many wraps of the sequence numbers
+ *   bun run soak --closings 1000 [--capture file.pcap]
+ *                                  so many connections send 1 MiB each and close at once, over 50 ms and 2 % loss both ways
  */
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { capture, pcapFile } from "../../devices/index.ts";
+import type { Device } from "../../src/index.ts";
+import { runCrowd } from "./closings.ts";
 import { transferInMemory } from "./long-transfer.ts";
 import { runSeed } from "./run.ts";
 import { scenarioOf } from "./scenario.ts";
@@ -34,12 +39,14 @@ const { values } = parseArgs({
     state: { type: "string", default: "soak.json" },
     seed: { type: "string" },
     transfer: { type: "string" },
+    closings: { type: "string" },
+    capture: { type: "string" },
     restart: { type: "boolean", default: false },
   },
 });
 const SAVE_EVERY_MS = 2_000;
 
-function whole(name: "seeds" | "from" | "seed" | "transfer"): number {
+function whole(name: "seeds" | "from" | "seed" | "transfer" | "closings"): number {
   const value = Number(values[name]);
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 32) return value;
   console.error(`soak: --${name} wants a whole number, not ${values[name]}`);
@@ -51,6 +58,8 @@ if (values.transfer !== undefined) {
   transferInMemory(whole("transfer") * 2 ** 30);
   const seconds = (performance.now() - started) / 1_000;
   console.log(`${values.transfer} GiB arrived as they were sent, in ${seconds.toFixed(0)} s`);
+} else if (values.closings !== undefined) {
+  await close(whole("closings"));
 } else if (values.seed !== undefined) {
   console.log(JSON.stringify(scenarioOf(whole("seed")), null, 2));
   console.log(runSeed(whole("seed")));
@@ -58,6 +67,25 @@ if (values.transfer !== undefined) {
   const state = soak(load());
   report(state);
   process.exit(state.failed.length > 0 ? 1 : 0);
+}
+
+async function close(connections: number): Promise<void> {
+  const sink = values.capture === undefined ? null : pcapFile(values.capture);
+  const wrap = (device: Device, clock: () => number) =>
+    sink === null ? device : capture(device, sink, { clock });
+  const started = performance.now();
+  const outcome = await runCrowd({
+    connections,
+    bytes: 2 ** 20,
+    loss: 0.02,
+    delayMs: 50,
+    seed: whole("from"),
+    wrap,
+  });
+  const seconds = (performance.now() - started) / 1_000;
+  console.log(outcome);
+  console.log(`${seconds.toFixed(0)} s`);
+  process.exit(outcome.delivered + outcome.errors.length === connections && outcome.resets === 0 ? 0 : 1);
 }
 
 function load(): State {
