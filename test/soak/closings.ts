@@ -82,6 +82,7 @@ export async function runCrowd(crowd: Crowd): Promise<CrowdOutcome> {
         await connection.closed;
       });
       await Promise.all([...clients, serving]);
+      await Promise.all([server.close(), client.close()]);
       return [await toServer.outcome(), await toClient.outcome()];
     },
     { timeout: TIMEOUT_MS },

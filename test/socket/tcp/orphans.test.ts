@@ -5,7 +5,14 @@ import { tcpSettings } from "../../../src/socket/tcp/settings.ts";
 import { Stack } from "../../../src/stack.ts";
 import { ACK, FIN, RST, SYN } from "../../../src/wire/tcp.ts";
 import { tcpPacket } from "../../support/packets.ts";
-import { type Conversation, established, finWait1, finWait2, scenario } from "../../support/tcp.ts";
+import {
+  type Conversation,
+  established,
+  finWait1,
+  finWait2,
+  scenario,
+  synReceived,
+} from "../../support/tcp.ts";
 import { decode } from "../../support/tcp-segment.ts";
 import { TestDevice } from "../../support/test-device.ts";
 
@@ -107,6 +114,22 @@ describe("orphanTimeoutMs", () => {
     s.sendsNothing({ until: 20_000 });
     s.failedWith(null);
     expect(orphansOf(s)).toBe(0);
+  });
+
+  scenario("begins anew where CLOSE came before the handshake was complete", () => {
+    const s = synReceived({ passive: false, tcp: { orphanTimeoutMs: 10_000 } });
+    s.writes(10);
+    s.close();
+    expect(orphansOf(s)).toBe(1);
+    s.passes(5_000);
+    s.sent();
+    s.receives({ seq: 1, ack: 1 });
+    s.is("FIN_WAIT_1");
+    s.passes(9_999);
+    s.sent();
+    s.is("FIN_WAIT_1");
+    s.passes(1);
+    s.failedWith("ETIMEDOUT");
   });
 
   scenario("holds where the program has shut down and says that it only drains", () => {
