@@ -15,7 +15,7 @@ export {
   open,
   type SingleHostOptions,
 } from "./host/host.ts";
-export type { HostListenOptions, Listener } from "./host/listener.ts";
+export type { ConnectionRequest, HostListenOptions, Listener } from "./host/listener.ts";
 export type { WaitOptions } from "./host/pending.ts";
 export type { EchoError, EchoReply, EchoRequest, Pinger, PingerOptions, PingOptions } from "./host/ping.ts";
 export type { Runtime, Timer } from "./host/runtime.ts";
@@ -31,10 +31,16 @@ export {
   WRITABLE,
 } from "./socket/events.ts";
 export { type IcmpBuffers, IcmpMessage, type IcmpSocket } from "./socket/icmp-socket.ts";
-export type { BindOptions, ConnectOptions, IcmpOptions, ListenOptions } from "./socket/socket-set.ts";
+export type { BindOptions, ConnectOptions, IcmpOptions } from "./socket/socket-set.ts";
 export type { CongestionControlName } from "./socket/tcp/congestion/control.ts";
 export type { RecoveryPhase, TcpInfo } from "./socket/tcp/info.ts";
-export type { TcpListener } from "./socket/tcp/listener.ts";
+export type {
+  AcceptPredicate,
+  AcceptVerdict,
+  ListenOptions,
+  SocketRequest,
+  TcpListener,
+} from "./socket/tcp/listener.ts";
 export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { Consumer, TcpState } from "./socket/tcp/tcb.ts";
 export type { TcpSocket } from "./socket/tcp/tcp-socket.ts";

@@ -99,8 +99,19 @@ export class Stats {
   tcpResetsReceived = 0;
   /** A segment for no connection and no listener. */
   tcpNoConnection = 0;
-  /** A SYN for a listener whose half-open or accept queue was full. */
+  /**
+   * A SYN, or the ACK that would complete a handshake, that was dropped: the listener's accept queue was full, or there was no
+   * room for another half-open connection and no cookie was to be sent. The peer sends it again.
+   */
   tcpListenOverflow = 0;
+  /** A connection that a listener did not want: by its `accept`, or beyond its `maxConnections`. */
+  tcpConnectionsRefused = 0;
+  /** A listener's `accept` that threw. */
+  tcpAcceptFailed = 0;
+  /** SYNs answered by a cookie, connections made of one, and ACKs that brought none of ours (RFC 4987 3.6). */
+  tcpSynCookiesSent = 0;
+  tcpSynCookiesAccepted = 0;
+  tcpSynCookiesRejected = 0;
   /** A segment outside the receive window (RFC 9293 3.10.7.4, first). */
   tcpUnacceptable = 0;
   /** A segment that was sent before one that has arrived: PAWS (RFC 7323 5). */

@@ -8,7 +8,7 @@ import { formatAddress, parseAddress } from "../wire/ip-address.ts";
 import { Attachment, type OnDeviceEvent } from "./attachment.ts";
 import { Attempt, checkHostAddress, type HostConnectOptions } from "./connect.ts";
 import { Connection } from "./connection.ts";
-import { type HostListenOptions, Listener } from "./listener.ts";
+import { type HostListenOptions, inStrings, Listener } from "./listener.ts";
 import { checkWait } from "./pending.ts";
 import { type EchoReply, Pinger, type PingerOptions, type PingOptions, pingOnce } from "./ping.ts";
 import { Pump } from "./pump.ts";
@@ -142,15 +142,30 @@ export class Host implements AsyncDisposable {
    *   connection.close();
    * }
    * ```
+   *
+   * @example
+   * ```ts
+   * // Whatever port of whatever address of that network somebody asks for.
+   * const proxy = host.listen({ any: true, accept: ({ localAddress }) => localAddress.startsWith("10.9.") });
+   * for await (const connection of proxy) {
+   *   console.log(`${connection.remoteAddress} asks for ${connection.localAddress}:${connection.localPort}`);
+   *   connection.close();
+   * }
+   * ```
    */
   listen(options: HostListenOptions): Listener {
     this.checkOpen();
     options.signal?.throwIfAborted();
-    const { port, address, backlog, userTimeout, maxSegmentSize, congestionControl } = options;
+    const { port, address, any, accept, reusePort, backlog, maxConnections } = options;
+    const { userTimeout, maxSegmentSize, congestionControl } = options;
     const socket = this.stack.sockets.listen({
-      port,
+      ...(port === undefined ? {} : { port }),
       ...(address === undefined ? {} : { address }),
+      ...(any === undefined ? {} : { any }),
+      ...(accept === undefined ? {} : { accept: inStrings(accept) }),
+      ...(reusePort === undefined ? {} : { reusePort }),
       ...(backlog === undefined ? {} : { backlog }),
+      ...(maxConnections === undefined ? {} : { maxConnections }),
       ...(userTimeout === undefined ? {} : { userTimeout }),
       ...(maxSegmentSize === undefined ? {} : { maxSegmentSize }),
       ...(congestionControl === undefined ? {} : { congestionControl }),

@@ -1,20 +1,48 @@
 import { StackError } from "../errors.ts";
 import type { CongestionControlName } from "../socket/tcp/congestion/control.ts";
-import type { TcpListener } from "../socket/tcp/listener.ts";
+import type { AcceptVerdict, SocketRequest, TcpListener } from "../socket/tcp/listener.ts";
 import type { TcpSocket } from "../socket/tcp/tcp-socket.ts";
 import { formatAddress } from "../wire/ip-address.ts";
 import type { Connection } from "./connection.ts";
 import { checkWait, onAbort, PendingQueue, untilClosed, type WaitOptions } from "./pending.ts";
 import type { Pump } from "./pump.ts";
 
+/** Who asks for a connection, and for one to where. */
+export interface ConnectionRequest {
+  /** The address and the port that were asked for: of a catch-all, any. */
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+}
+
 /** What `Host.listen` takes. */
 export interface HostListenOptions {
-  /** 1 .. 65,535. */
-  readonly port: number;
-  /** One of the host's addresses; all of them unless told. */
+  /** 1 .. 65,535; none where `any` is `true`. */
+  readonly port?: number | undefined;
+  /**
+   * One of the host's addresses; all of them unless told. Whoever listens on one has it for itself, also beside one who listens
+   * on all.
+   */
   readonly address?: string | undefined;
+  /**
+   * A catch-all, for proxies, tunnels and honeypots: every port of every address, also of those that are not the host's, as far
+   * as nobody else listens there. `localAddress` and `localPort` of a connection are what was asked for. The network has to
+   * lead such packets here, by its routes: on Ethernet, nobody is told that the addresses are here.
+   */
+  readonly any?: boolean | undefined;
+  /**
+   * Decides about every connection before there is one: `true` takes it, `false` refuses it by a reset, `"drop"` is silent as
+   * if nobody were there. It is asked again when the peer asks again, must be quick, and refuses when it throws. Without it, all
+   * are welcome.
+   */
+  readonly accept?: ((request: ConnectionRequest) => AcceptVerdict) | undefined;
+  /** Others may listen on the same address and port, if all say so: each gets a share of the connections. */
+  readonly reusePort?: boolean | undefined;
   /** Most connections that wait to be accepted; 511 unless told, as in node. */
   readonly backlog?: number | undefined;
+  /** Most connections that are open at a time; what comes then is refused. No limit unless told. */
+  readonly maxConnections?: number | undefined;
   /** ms in which a peer has to acknowledge what it was sent; see `Connection.setUserTimeout`. */
   readonly userTimeout?: number | undefined;
   /** The largest MSS of the connections in bytes, announced and sent: Linux's TCP_MAXSEG. `tcp.maxSegmentSize` unless told. */
@@ -37,6 +65,7 @@ export interface HostListenOptions {
  * ```
  */
 export class Listener implements AsyncDisposable {
+  /** 0 for a catch-all. */
   readonly port: number;
   /** The address it listens on; `0.0.0.0` for all. */
   readonly address: string;
@@ -65,6 +94,11 @@ export class Listener implements AsyncDisposable {
     this.address = formatAddress(socket.address);
     socket.handler = () => this.serve();
     this.forgetSignal = onAbort(signal, () => this.close());
+  }
+
+  /** Connections that have come by this listener and are open, accepted or not. */
+  get connections(): number {
+    return this.socket.connections;
   }
 
   /**
@@ -123,6 +157,20 @@ export class Listener implements AsyncDisposable {
   }
 }
 
+/** What a listener is asked, in the words of its program. */
+export function inStrings(
+  accept: (request: ConnectionRequest) => AcceptVerdict,
+): (request: SocketRequest) => AcceptVerdict {
+  return ({ localAddress, localPort, remoteAddress, remotePort }) =>
+    accept({
+      localAddress: formatAddress(localAddress),
+      localPort,
+      remoteAddress: formatAddress(remoteAddress),
+      remotePort,
+    });
+}
+
 function closedError(port: number): StackError {
-  return new StackError("ECANCELED", `the listener on port ${port} is closed: listen again`);
+  const name = port === 0 ? "the catch-all listener" : `the listener on port ${port}`;
+  return new StackError("ECANCELED", `${name} is closed: listen again`);
 }

@@ -1,13 +1,15 @@
 import { BAD_CHECKSUM, OK } from "../errors.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
-import { makeReset } from "../socket/tcp/reset.ts";
 import type { Stats } from "../stats.ts";
 import {
   CODE_PORT_UNREACHABLE,
   CODE_PROTOCOL_UNREACHABLE,
   ICMP_DESTINATION_UNREACHABLE,
+  ICMPV4_HEADER_LENGTH,
+  icmpType,
+  isIcmpv4Error,
 } from "../wire/icmpv4.ts";
-import { type IpAddress, isLoopback, isMulticast, isUnspecified } from "../wire/ip-address.ts";
+import { type IpAddress, isLoopback, isMulticast, isUnspecified, sameAddress } from "../wire/ip-address.ts";
 import {
   checkIpv4,
   ECN_MASK,
@@ -24,7 +26,7 @@ import {
   readIpv4Source,
 } from "../wire/ipv4.ts";
 import { completeChecksum } from "../wire/offload.ts";
-import { parseTcp, TCP_HEADER_LENGTH, verifyTcp } from "../wire/tcp.ts";
+import { parseTcp, SYN, TCP_HEADER_LENGTH, tcpOptionsLength, verifyTcp } from "../wire/tcp.ts";
 import {
   checkUdp,
   UDP_HEADER_LENGTH,
@@ -76,7 +78,7 @@ export function ipInput(
     if (unicast) {
       iface.notePair(source.w3, destination.w3);
     } else if (!iface.isBroadcastAddress(destination)) {
-      stats.ipv4NotForUs++;
+      foreignInput(iface, sockets, bytes, offset, checksumKnown, segmentSize);
       return;
     }
   }
@@ -95,7 +97,7 @@ export function ipInput(
         return;
       }
       const ecn = ipv4Tos(bytes, offset) & ECN_MASK;
-      tcpInput(iface, sockets, bytes, at, bodyLength, checksumKnown, segmentSize, ecn);
+      tcpInput(iface, sockets, bytes, at, bodyLength, checksumKnown, segmentSize, ecn, false);
       return;
     }
     case PROTOCOL_UDP:
@@ -111,6 +113,48 @@ export function ipInput(
         sendUnreachable(iface, bytes, offset, CODE_PROTOCOL_UNREACHABLE, sockets.context.now, stats);
       }
   }
+}
+
+/** A packet to an address that is none of the interface's: nobody's business, unless there is a catch-all. */
+function foreignInput(
+  iface: Interface,
+  sockets: SocketSet,
+  bytes: Uint8Array,
+  offset: number,
+  checksumKnown: boolean,
+  segmentSize: number,
+): void {
+  const headerLength = ipv4HeaderLength(bytes, offset);
+  const at = offset + headerLength;
+  const length = ipv4TotalLength(bytes, offset) - headerLength;
+  const protocol = ipv4Protocol(bytes, offset);
+  if (!sockets.catchesAll || ipv4IsFragment(bytes, offset) || !mayBeCaught(iface)) {
+    sockets.context.stats.ipv4NotForUs++;
+  } else if (protocol === PROTOCOL_TCP) {
+    const ecn = ipv4Tos(bytes, offset) & ECN_MASK;
+    tcpInput(iface, sockets, bytes, at, length, checksumKnown, segmentSize, ecn, true);
+  } else if (protocol === PROTOCOL_ICMP && isAboutTcp(bytes, at, length)) {
+    icmpInput(iface, sockets, bytes, offset, at, length, false);
+  } else {
+    sockets.context.stats.ipv4NotForUs++;
+  }
+}
+
+/** May the packet be from one host to another one? */
+function mayBeCaught(iface: Interface): boolean {
+  const { source, destination } = iface.segment;
+  if (isMulticast(destination) || isLoopback(destination) || isUnspecified(destination)) return false;
+  return !sameAddress(source, destination);
+}
+
+/** Is the ICMP message an error about a segment? */
+function isAboutTcp(bytes: Uint8Array, offset: number, length: number): boolean {
+  const quoted = offset + ICMPV4_HEADER_LENGTH;
+  return (
+    length >= ICMPV4_HEADER_LENGTH + IPV4_HEADER_LENGTH &&
+    isIcmpv4Error(icmpType(bytes, offset)) &&
+    ipv4Protocol(bytes, quoted) === PROTOCOL_TCP
+  );
 }
 
 /** RFC 1122 3.2.1.3: sources that no packet from a network can have. */
@@ -133,9 +177,10 @@ function tcpInput(
   checksumKnown: boolean,
   segmentSize: number,
   ecn: number,
+  isForeign: boolean,
 ): void {
   const { stats } = sockets.context;
-  const seg = iface.segment;
+  const { segment: seg, outgoing: answer } = iface;
   if (parseTcp(bytes, offset, length, seg) !== OK) {
     stats.tcpMalformed++;
     return;
@@ -148,19 +193,18 @@ function tcpInput(
   seg.ecn = ecn;
   stats.tcpSegmentsReceived++;
   const { payloadLength } = seg;
-  const isAnswered = sockets.tcpSegmentArrives(seg, bytes, iface);
+  const isAnswered = sockets.tcpSegmentArrives(seg, bytes, iface, answer, isForeign);
   if (payloadLength > 0 && sockets.lastFound !== null) {
     iface.flow.learn(bytes, offset - IPV4_HEADER_LENGTH, seg, sockets.lastFound);
   }
   if (!isAnswered) return;
-  const frame = lendFrame(iface, TCP_HEADER_LENGTH);
+  const frame = lendFrame(iface, TCP_HEADER_LENGTH + tcpOptionsLength(answer));
   if (frame === null) {
     stats.framesDroppedDeviceFull++;
     return;
   }
-  makeReset(seg, iface.outgoing);
-  sendTcpFrame(iface, frame, iface.outgoing, stats);
-  stats.tcpResetsSent++;
+  sendTcpFrame(iface, frame, answer, stats);
+  if (!(answer.flags & SYN)) stats.tcpResetsSent++;
 }
 
 function udpInput(

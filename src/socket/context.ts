@@ -10,7 +10,9 @@ import type { Routing } from "./routing.ts";
 import { ChallengeBudget } from "./tcp/challenge.ts";
 import { AckSample, LossSample } from "./tcp/congestion/control.ts";
 import { IsnGenerator } from "./tcp/isn.ts";
+import { HalfOpenCount } from "./tcp/listen-queue.ts";
 import type { TcpSettings } from "./tcp/settings.ts";
+import { SynCookies } from "./tcp/syn-cookie.ts";
 import { TcbList } from "./tcp/tcb-list.ts";
 import { TransmissionPool } from "./tcp/transmissions.ts";
 
@@ -30,6 +32,9 @@ export class SocketContext {
   readonly tcpPorts: PortRegistry;
   readonly udpPorts: PortRegistry;
   readonly isn: IsnGenerator;
+  readonly cookies: SynCookies;
+  /** Half-open connections of all listeners: never more than half of the sockets. */
+  readonly halfOpen: HalfOpenCount;
   readonly deadlines: DeadlineHeap;
   /** What connections have sent and the peers have not acknowledged. */
   readonly transmissions: TransmissionPool;
@@ -61,9 +66,11 @@ export class SocketContext {
     this.tcp = tcp;
     this.routing = routing;
     this.flows = new FlowTable(maxSockets, random.next(), random.next());
-    this.tcpPorts = new PortRegistry("TCP", random);
+    this.tcpPorts = new PortRegistry("TCP", random, true);
     this.udpPorts = new PortRegistry("UDP", random);
     this.isn = new IsnGenerator(random);
+    this.cookies = new SynCookies(random);
+    this.halfOpen = new HalfOpenCount(Math.min(tcp.maxHalfOpen, Math.max(1, maxSockets >> 1)));
     this.deadlines = new DeadlineHeap(maxSockets);
     // A record for every 4 KiB that may be buffered, beside those that connections have for sure.
     this.transmissions = new TransmissionPool(maxSockets, pool.pageCount << 2);

@@ -9,6 +9,11 @@ const EPHEMERAL_COUNT = 65536 - FIRST_EPHEMERAL;
 /** Counters of RFC 6056 3.3.4: destinations share one of these, so that a busy one tells little of the others. */
 const COUNTERS = 256;
 
+interface Binding {
+  readonly address: IpAddress;
+  readonly shared: boolean;
+}
+
 /** Is this local port free for this remote end? */
 export type PortTest = (port: number) => boolean;
 
@@ -17,47 +22,56 @@ export type PortTest = (port: number) => boolean;
  */
 export class PortRegistry {
   private readonly protocol: string;
-  private readonly bound = new Map<number, IpAddress[]>();
+  private readonly isShadowing: boolean;
+  private readonly bound = new Map<number, Binding[]>();
   private readonly offsetHash: SipHash;
   private readonly counterHash: SipHash;
   private readonly counters = new Uint16Array(COUNTERS);
   private readonly words = new Int32Array(9);
 
-  /** @param protocol its name in error messages */
-  constructor(protocol: string, random: Random) {
+  /**
+   * @param protocol its name in error messages
+   * @param isShadowing a port may be bound to all addresses and to some of them besides, which then have it for themselves
+   */
+  constructor(protocol: string, random: Random, isShadowing = false) {
     this.protocol = protocol;
+    this.isShadowing = isShadowing;
     this.offsetHash = keyedSipHash(random);
     this.counterHash = keyedSipHash(random);
     for (let i = 0; i < COUNTERS; i++) this.counters[i] = random.next();
   }
 
   /**
-   * Reserves `port` on `address`; the unspecified address collides with every other.
+   * Reserves `port` on `address`.
    *
+   * @param shared whoever else has it must share it, too
    * @throws StackError EADDRINUSE
    */
-  bind(address: IpAddress, port: number): void {
+  bind(address: IpAddress, port: number, shared = false): void {
     const owners = this.bound.get(port);
     if (owners === undefined) {
-      this.bound.set(port, [address]);
+      this.bound.set(port, [{ address, shared }]);
       return;
     }
     for (const owner of owners) {
-      if (isUnspecified(owner) || isUnspecified(address) || sameAddress(owner, address)) {
-        throw new StackError(
-          "EADDRINUSE",
-          `${this.protocol} port ${port} on ${formatAddress(owner)} is in use on this stack: ` +
-            "close the socket that has it, or choose another port",
-        );
-      }
+      if (!this.collide(owner.address, address) || (owner.shared && shared)) continue;
+      const what = port === 0 ? "every port" : `port ${port} on ${formatAddress(owner.address)}`;
+      throw new StackError(
+        "EADDRINUSE",
+        `${this.protocol} ${what} is in use on this stack: close the socket that has it, or choose another port`,
+      );
     }
-    owners.push(address);
+    owners.push({ address, shared });
+  }
+
+  private collide(a: IpAddress, b: IpAddress): boolean {
+    return sameAddress(a, b) || (!this.isShadowing && (isUnspecified(a) || isUnspecified(b)));
   }
 
   release(address: IpAddress, port: number): void {
     const owners = this.bound.get(port);
     if (owners === undefined) return;
-    const at = owners.findIndex((owner) => sameAddress(owner, address));
+    const at = owners.findIndex((owner) => sameAddress(owner.address, address));
     if (at !== -1) owners.splice(at, 1);
     if (owners.length === 0) this.bound.delete(port);
   }

@@ -1,6 +1,6 @@
 /**
  * SipHash-2-4 with a 128-bit key over 32-bit words: the keyed function of RFC 6528 (initial sequence numbers) and
- * RFC 6056 (ephemeral ports). It runs once a connection. Each 64-bit variable is a pair of 32-bit integers.
+ * RFC 6056 (ephemeral ports), and of SYN cookies. It runs once or twice a connection. Each 64-bit variable is a pair of 32-bit integers.
  */
 export class SipHash {
   private readonly key: Int32Array;
@@ -14,8 +14,11 @@ export class SipHash {
 
   /** The low 32 bits, as a signed integer, of the hash of the first `count` of `words`. */
   hash(words: Int32Array, count: number): number {
-    const [k0, k1, k2, k3] = this.key;
-    const v = this.v;
+    const { key, v } = this;
+    const k0 = key[0];
+    const k1 = key[1];
+    const k2 = key[2];
+    const k3 = key[3];
     v[0] = k0 ^ 0x70736575;
     v[1] = k1 ^ 0x736f6d65;
     v[2] = k2 ^ 0x6e646f6d;

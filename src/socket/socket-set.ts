@@ -9,7 +9,7 @@ import {
   parseAddress,
   sameAddress,
 } from "../wire/ip-address.ts";
-import { ACK, RST, SYN, type TcpSegment } from "../wire/tcp.ts";
+import { RST, type TcpSegment } from "../wire/tcp.ts";
 import type { SocketContext } from "./context.ts";
 import { WRITABLE } from "./events.ts";
 import {
@@ -26,9 +26,11 @@ import { validateCongestionControl } from "./tcp/congestion/control-factory.ts";
 import { chooseControl } from "./tcp/congestion.ts";
 import { acknowledgeNow } from "./tcp/delayed-ack.ts";
 import { segmentArrives } from "./tcp/input.ts";
-import { TcpListener } from "./tcp/listener.ts";
-import { openActive, openPassive } from "./tcp/open.ts";
+import { type ListenOptions, listenerSpec, TcpListener } from "./tcp/listener.ts";
+import { openActive } from "./tcp/open.ts";
 import { limitSegmentSize } from "./tcp/options.ts";
+import { PassiveOpens } from "./tcp/passive-open.ts";
+import { makeReset } from "./tcp/reset.ts";
 import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
@@ -38,20 +40,6 @@ import { enterClosed, signal } from "./tcp/transitions.ts";
 import { checkUserTimeout } from "./tcp/user-timeout.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
 import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
-
-export interface ListenOptions {
-  /** A local address; all of them by default. */
-  readonly address?: string | IpAddress;
-  readonly port: number;
-  /** Most connections that wait to be accepted; 511 by default, as in node. */
-  readonly backlog?: number;
-  /** R2 of the connections, in ms; see `ConnectOptions.userTimeout`. */
-  readonly userTimeout?: number;
-  /** The largest MSS of the connections; see `ConnectOptions.maxSegmentSize`. */
-  readonly maxSegmentSize?: number;
-  /** How fast the connections send; see `ConnectOptions.congestionControl`. */
-  readonly congestionControl?: CongestionControlName;
-}
 
 export interface ConnectOptions {
   readonly address: string | IpAddress;
@@ -95,7 +83,6 @@ export interface IcmpOptions {
 
 type Socket = Tcb | TcpListener | UdpSocket | IcmpSocket;
 
-const DEFAULT_BACKLOG = 511;
 const DEFAULT_UDP_BUFFERS: UdpBuffers = { datagrams: 64, bytes: 64 * 1024 };
 
 /** All sockets of a stack, by number, by flow and by port; in fixed places. */
@@ -111,7 +98,7 @@ export class SocketSet {
   private readonly recycled: Tcb[] = [];
   /** `pool.returns` when the starved were fed last. */
   private poolReturns = 0;
-  private readonly listeners = new Map<number, TcpListener[]>();
+  private readonly opens: PassiveOpens;
   private readonly udpSockets = new Map<number, UdpSocket[]>();
   private readonly icmpSockets = new IcmpIdentifiers();
 
@@ -121,6 +108,12 @@ export class SocketSet {
     this.free = new Int32Array(maxSockets);
     for (let i = 0; i < maxSockets; i++) this.free[i] = maxSockets - 1 - i;
     this.freeCount = maxSockets;
+    this.opens = new PassiveOpens(context, {
+      tryIndex: () => this.tryIndex(),
+      put: (index, tcb) => {
+        this.sockets[index] = tcb;
+      },
+    });
   }
 
   /** Sockets in use, those in TIME-WAIT included. */
@@ -149,33 +142,23 @@ export class SocketSet {
    * @throws StackError EADDRINUSE, EADDRNOTAVAIL, EINVAL, EMFILE
    */
   listen(options: ListenOptions): TcpListener {
-    const { port, backlog = DEFAULT_BACKLOG } = options;
-    const address = this.localAddress(options.address);
-    const userTimeout = checkUserTimeout(options.userTimeout ?? 0);
-    const maxSegmentSize = this.maxSegmentSize(options);
-    const congestionControl = this.congestionControl(options);
-    requirePort(port, 1, "a TCP port to listen on");
-    if (!Number.isInteger(backlog) || backlog < 1) {
-      throw new StackError("EINVAL", `backlog must be a whole number above 0, not ${backlog}`);
-    }
+    const { context, opens } = this;
+    const spec = listenerSpec(options, this.localAddress(options.address), context.tcp);
     const index = this.takeIndex();
     try {
-      this.context.tcpPorts.bind(address, port);
+      context.tcpPorts.bind(spec.address, spec.port, spec.reusePort);
     } catch (error) {
       this.giveIndex(index);
       throw error;
     }
-    const listener = new TcpListener(this.context, index, address, port, backlog, (closed) => {
-      removeFrom(this.listeners, port, closed);
-      this.context.tcpPorts.release(address, port);
+    const listener = new TcpListener(context, index, spec, (closed) => {
+      opens.listeners.remove(closed);
+      context.tcpPorts.release(spec.address, spec.port);
       this.giveIndex(closed.index);
       closed.index = -1;
     });
-    listener.userTimeoutMs = userTimeout;
-    listener.congestionControl = congestionControl;
-    listener.maxSegmentSize = maxSegmentSize;
     this.sockets[index] = listener;
-    addTo(this.listeners, port, listener);
+    opens.listeners.add(listener);
     return listener;
   }
 
@@ -313,40 +296,41 @@ export class SocketSet {
     return index === -1 ? null : (this.sockets[index] as Tcb);
   }
 
+  /** Are there, or have there been, listeners for segments to addresses that are not the stack's? */
+  get catchesAll(): boolean {
+    return this.opens.listeners.hasCaughtAll;
+  }
+
   /**
-   * Demultiplexes a TCP segment: a connection, else a listener, else nobody (RFC 9293 3.10.7). Returns whether it is to
-   * be answered by a reset.
+   * Demultiplexes a TCP segment: a connection, else a listener, else nobody (RFC 9293 3.10.7). Returns whether it is answered
+   * at once, by a reset or a SYN-ACK that nobody remembers: `answer` has become that then.
    *
    * @param bytes holds the segment's text
    * @param path the interface it came from
+   * @param isForeign it is for an address that is not the stack's
    */
-  tcpSegmentArrives(seg: TcpSegment, bytes: Uint8Array, path: Path): boolean {
-    const { context } = this;
+  tcpSegmentArrives(
+    seg: TcpSegment,
+    bytes: Uint8Array,
+    path: Path,
+    answer: TcpSegment,
+    isForeign: boolean,
+  ): boolean {
+    const { context, opens } = this;
     const tcb = this.findTcb(seg.destination, seg.destinationPort, seg.source, seg.sourcePort);
     this.lastFound = tcb;
-    if (tcb !== null && !this.isReopening(tcb, seg)) return segmentArrives(tcb, seg, bytes, context.now);
-    const listener = findBound(this.listeners, seg.destination, seg.destinationPort);
-    if (listener === null) {
-      // RFC 9293 3.10.7.1: no connection. A reset is answered by nothing.
-      context.stats.tcpNoConnection++;
-      return (seg.flags & RST) === 0;
+    if (tcb !== null && !this.isReopening(tcb, seg, isForeign) && !opens.isSuperseded(tcb, seg)) {
+      if (!segmentArrives(tcb, seg, bytes, context.now)) return false;
+      makeReset(seg, answer);
+      return true;
     }
-    // RFC 9293 3.10.7.2, LISTEN.
-    if (seg.flags & RST) return false;
-    if (seg.flags & ACK) return true;
-    if (!(seg.flags & SYN)) return false;
-    const index = listener.queue.mayOpen ? this.tryIndex() : -1;
-    if (index === -1) {
-      // The peer sends its SYN again; a reset would end its attempt.
-      context.stats.tcpListenOverflow++;
-      return false;
-    }
-    if (tcb !== null) enterClosed(tcb, null);
-    const opened = openPassive(context, seg, path, index, listener.queue, tcb);
-    limitSegmentSize(opened, listener.maxSegmentSize);
-    chooseControl(opened, listener.congestionControl);
-    this.sockets[index] = opened;
-    return false;
+    const listener = opens.listeners.find(seg, isForeign);
+    if (listener !== null) return opens.segmentArrives(listener, seg, bytes, path, answer, tcb, isForeign);
+    // RFC 9293 3.10.7.1: no connection. A reset is answered by nothing, and so is what others may be there for.
+    context.stats.tcpNoConnection++;
+    if (isForeign || seg.flags & RST) return false;
+    makeReset(seg, answer);
+    return true;
   }
 
   /** Runs every timer that is due at `context.now`. */
@@ -401,8 +385,8 @@ export class SocketSet {
   }
 
   /** Is the segment a SYN that opens a connection in TIME-WAIT again, for a listener that is there? */
-  private isReopening(tcb: Tcb, seg: TcpSegment): boolean {
-    return mayReopen(tcb, seg) && findBound(this.listeners, seg.destination, seg.destinationPort) !== null;
+  private isReopening(tcb: Tcb, seg: TcpSegment, isForeign: boolean): boolean {
+    return mayReopen(tcb, seg) && this.opens.listeners.find(seg, isForeign) !== null;
   }
 
   private takeIndex(): number {

@@ -30,11 +30,38 @@ describe("listen", () => {
     sockets.listen({ port: 80, address: "10.0.0.1" });
     sockets.listen({ port: 80, address: "10.0.1.1" });
     expect(codeOf(() => sockets.listen({ port: 80, address: "10.0.0.1" }))).toBe("EADDRINUSE");
-    expect(codeOf(() => sockets.listen({ port: 80 }))).toBe("EADDRINUSE");
+    sockets.listen({ port: 80 });
     expect(codeOf(() => sockets.listen({ port: 80, address: "0.0.0.0" }))).toBe("EADDRINUSE");
-    sockets.listen({ port: 81 });
-    expect(codeOf(() => sockets.listen({ port: 81, address: "10.0.0.1" }))).toBe("EADDRINUSE");
+    expect(codeOf(() => sockets.listen({ port: 80, address: "10.0.0.1" }))).toBe("EADDRINUSE");
     expect(sockets.size).toBe(3);
+  });
+
+  test("who shares a port shares it with those who do, too", () => {
+    const { sockets } = stackWith();
+    const first = sockets.listen({ port: 80, reusePort: true });
+    const second = sockets.listen({ port: 80, reusePort: true });
+    expect(codeOf(() => sockets.listen({ port: 80 }))).toBe("EADDRINUSE");
+    sockets.listen({ port: 81 });
+    expect(codeOf(() => sockets.listen({ port: 81, reusePort: true }))).toBe("EADDRINUSE");
+    first.close();
+    expect(codeOf(() => sockets.listen({ port: 80 }))).toBe("EADDRINUSE");
+    second.close();
+    sockets.listen({ port: 80 });
+  });
+
+  test("a catch-all is one, unless it is shared, and has no port", () => {
+    const { sockets } = stackWith();
+    const only = sockets.listen({ any: true });
+    expect([only.port, `${only.address}`]).toEqual([0, "0.0.0.0"]);
+    expect(codeOf(() => sockets.listen({ any: true }))).toBe("EADDRINUSE");
+    expect(codeOf(() => sockets.listen({ any: true, reusePort: true }))).toBe("EADDRINUSE");
+    only.close();
+    sockets.listen({ any: true, reusePort: true });
+    sockets.listen({ any: true, reusePort: true });
+    expect(codeOf(() => sockets.listen({ any: true, port: 80 }))).toBe("EINVAL");
+    expect(codeOf(() => sockets.listen({ any: true, address: "10.0.0.1" }))).toBe("EINVAL");
+    expect(codeOf(() => sockets.listen({}))).toBe("EINVAL");
+    expect(sockets.size).toBe(2);
   });
 
   test("after close it is free", () => {
@@ -56,8 +83,9 @@ describe("listen", () => {
     for (const port of [0, -1, 65_536, 1.5, Number.NaN]) {
       expect(codeOf(() => sockets.listen({ port }))).toBe("EINVAL");
     }
-    for (const backlog of [0, -1, 0.5, Number.NaN]) {
-      expect(codeOf(() => sockets.listen({ port: 80, backlog }))).toBe("EINVAL");
+    for (const count of [0, -1, 0.5, Number.NaN]) {
+      expect(codeOf(() => sockets.listen({ port: 80, backlog: count }))).toBe("EINVAL");
+      expect(codeOf(() => sockets.listen({ port: 80, maxConnections: count }))).toBe("EINVAL");
     }
     sockets.listen({ port: 65_535 });
     sockets.listen({ port: 1 });
@@ -156,5 +184,7 @@ describe("which listener a SYN is for", () => {
       "IP 10.0.0.1.80 > 10.0.0.2.9: Flags [S.]",
       "IP 10.0.1.1.80 > 10.0.0.2.9: Flags [S.]",
     ]);
+    // Which of several it is tells test/socket/tcp/listeners.test.ts.
+    expect(answers(["0.0.0.0", "10.0.1.1"])).toEqual(answers(["0.0.0.0"]));
   });
 });

@@ -48,6 +48,8 @@ export interface ScenarioOptions extends HostOptions {
   readonly peerEcn?: boolean;
   /** The peer has timestamps, and its clock shows this when the host is made. */
   readonly peerClock?: number;
+  /** Our initial sequence number is a cookie: it is whatever our SYN-ACK says. */
+  readonly cookie?: boolean;
   /** Time between our first segment of the handshake and its answer. */
   readonly rttMs?: number;
 }
@@ -456,6 +458,7 @@ export class Conversation {
   }
 
   private onEmitted(emitted: Emitted): void {
+    if (this.options.cookie && emitted.seg.flags & SYN) this.iss = emitted.seg.seq;
     this.host.note(`> ${this.format(emitted)}`);
     this.watch.onEmitted(emitted, this.iss, this.irs);
     this.lastTsVal = emitted.seg.tsVal;

@@ -17,7 +17,7 @@ import { CLOSED, DUE_PROBE, flightSize, SYN_RECEIVED, type Tcb, TIME_WAIT } from
 import { schedule } from "./timers.ts";
 import { rttByTimestamp } from "./timestamps.ts";
 import { scheduleProbe } from "./tlp.ts";
-import { enterEstablished, onOurFinAcked, ready } from "./transitions.ts";
+import { enterClosed, enterEstablished, onOurFinAcked, ready } from "./transitions.ts";
 
 /** The segment is dropped; nothing of it is processed further. */
 export const STOP = 0;
@@ -41,6 +41,11 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
     if (tcb.listen !== null && !tcb.listen.mayComplete) {
       tcb.context.stats.tcpListenOverflow++;
       return STOP;
+    }
+    if (tcb.listen?.isAtLimit) {
+      tcb.context.stats.tcpConnectionsRefused++;
+      enterClosed(tcb, "ECONNREFUSED");
+      return STOP_AND_RESET;
     }
     setSendWindow(tcb, seg);
     onHandshakeAcked(tcb, seg, now);

@@ -3,8 +3,9 @@ import type { TcpSegment } from "../../wire/tcp.ts";
 import type { SocketContext } from "../context.ts";
 import type { Path } from "../routing.ts";
 import type { ListenQueue } from "./listen-queue.ts";
-import { adoptSynOptions, headerBytes } from "./options.ts";
+import { adoptSynOptions, announcedMss } from "./options.ts";
 import { seqAdd, seqLeq } from "./seq.ts";
+import { cookieWindow } from "./syn-cookie.ts";
 import { DUE_SYN, SYN_RECEIVED, SYN_SENT, Tcb } from "./tcb.ts";
 import { expireIn } from "./timers.ts";
 import { ready } from "./transitions.ts";
@@ -50,26 +51,60 @@ export function openPassive(
   listen: ListenQueue,
   previous: Tcb | null,
 ): Tcb {
-  const ends = {
+  const tcb = open(context, endsOf(seg), path, index);
+  // RFC 9293 3.6.1, MAY-2: the new ISS is beyond all that the connection in TIME-WAIT has sent.
+  if (previous !== null && seqLeq(tcb.iss, previous.sndNxt))
+    setIss(tcb, seqAdd(previous.sndNxt, REOPENING_STEP));
+  receiveSyn(tcb, seg, listen);
+  ready(tcb);
+  return tcb;
+}
+
+/**
+ * A SYN was answered by a cookie, which `seg` acknowledges: the state is SYN-RECEIVED, as if the connection had been there all
+ * the time, and `seg` is to be processed in it.
+ *
+ * @param syn what is known of the SYN
+ */
+export function openByCookie(
+  context: SocketContext,
+  seg: TcpSegment,
+  syn: TcpSegment,
+  path: Path,
+  index: number,
+  listen: ListenQueue,
+): Tcb {
+  const tcb = open(context, endsOf(seg), path, index);
+  setIss(tcb, seqAdd(seg.ack, -1));
+  receiveSyn(tcb, syn, listen);
+  tcb.sndNxt = seg.ack;
+  tcb.lastAckSent = tcb.rcvNxt;
+  tcb.rcvAdv = seqAdd(tcb.rcvNxt, cookieWindow(context));
+  tcb.openedAt = context.now;
+  tcb.due = 0;
+  return tcb;
+}
+
+function receiveSyn(tcb: Tcb, syn: TcpSegment, listen: ListenQueue): void {
+  const { context } = tcb;
+  tcb.state = SYN_RECEIVED;
+  tcb.irs = syn.seq;
+  tcb.rcvNxt = seqAdd(syn.seq, 1);
+  tcb.rcvAdv = tcb.rcvNxt;
+  tcb.offersWindowScale = syn.windowScale >= 0;
+  adoptSynOptions(tcb, syn, context.now);
+  listen.addHalfOpen(tcb);
+  context.stats.tcpPassiveOpens++;
+}
+
+/** The ends of the connection that a segment of the peer's belongs to. */
+function endsOf(seg: TcpSegment): Endpoints {
+  return {
     local: cloneAddress(seg.destination),
     localPort: seg.destinationPort,
     remote: cloneAddress(seg.source),
     remotePort: seg.sourcePort,
   };
-  const tcb = open(context, ends, path, index);
-  // RFC 9293 3.6.1, MAY-2: the new ISS is beyond all that the connection in TIME-WAIT has sent.
-  if (previous !== null && seqLeq(tcb.iss, previous.sndNxt))
-    setIss(tcb, seqAdd(previous.sndNxt, REOPENING_STEP));
-  tcb.state = SYN_RECEIVED;
-  tcb.irs = seg.seq;
-  tcb.rcvNxt = seqAdd(seg.seq, 1);
-  tcb.rcvAdv = tcb.rcvNxt;
-  tcb.offersWindowScale = seg.windowScale >= 0;
-  adoptSynOptions(tcb, seg, context.now);
-  listen.addHalfOpen(tcb);
-  context.stats.tcpPassiveOpens++;
-  ready(tcb);
-  return tcb;
 }
 
 function open(context: SocketContext, ends: Endpoints, path: Path, index: number): Tcb {
@@ -81,8 +116,7 @@ function open(context: SocketContext, ends: Endpoints, path: Path, index: number
   tcb.remotePort = ends.remotePort;
   tcb.ready = path.ready;
   tcb.maxSuperSegment = path.maxSuperSegment;
-  const mss = path.mtu - headerBytes(ends.remote.family);
-  tcb.rcvMss = Math.min(mss, path.maxSegmentSize, context.tcp.maxSegmentSize);
+  tcb.rcvMss = announcedMss(context, path, ends.remote.family);
   const { local, localPort, remote, remotePort } = ends;
   setIss(tcb, context.isn.next(local, localPort, remote, remotePort, context.now));
   tcb.tsOffset = context.isn.timestampOffset(local, localPort, remote, remotePort);

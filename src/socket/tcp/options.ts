@@ -1,4 +1,6 @@
 import { MAX_OPTIONS_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
+import type { SocketContext } from "../context.ts";
+import type { Path } from "../routing.ts";
 import { startRounds } from "./buffer-tuning.ts";
 import { adoptEcn, offerEcn } from "./ecn.ts";
 import { startSearch } from "./mtu-probe.ts";
@@ -10,12 +12,17 @@ import { windowShiftFor } from "./window.ts";
 /** What the options of a SYN settle: RFC 9293 3.7.1 (MSS), RFC 7323 2 and 3 (window scale, timestamps). */
 
 /** RFC 9293 3.7.1: where the peer names no MSS. */
-const DEFAULT_MSS_IPV4 = 536;
-const DEFAULT_MSS_IPV6 = 1220;
+export const DEFAULT_MSS_IPV4 = 536;
+export const DEFAULT_MSS_IPV6 = 1220;
 
 /** IP and TCP headers without options, in bytes. */
 export function headerBytes(family: 4 | 6): number {
   return family === 4 ? 40 : 60;
+}
+
+/** The MSS that we announce on `path` unless a connection has its own bound, in bytes. */
+export function announcedMss(context: SocketContext, path: Path, family: 4 | 6): number {
+  return Math.min(path.mtu - headerBytes(family), path.maxSegmentSize, context.tcp.maxSegmentSize);
 }
 
 /** Options that we put into our SYN or SYN-ACK. */

@@ -26,5 +26,6 @@ export function makeReset(seg: TcpSegment, reset: TcpSegment): void {
   reset.urgent = 0;
   reset.ecn = 0;
   reset.payloadLength = 0;
+  reset.segmentSize = 0;
   resetTcpOptions(reset);
 }

@@ -81,6 +81,16 @@ export class TcpSettings {
   connectTimeoutMs = 180_000;
   /** R2 for a SYN-ACK: retransmissions before a half-open connection is given up. */
   synAckRetries = 5;
+  /**
+   * What answers a SYN when there are as many half-open connections as there may be: `true`, a SYN-ACK with a cookie, for
+   * which nothing is remembered (RFC 4987 3.6); `false`, nothing. `"always"` answers every SYN so.
+   */
+  synCookies: boolean | "always" = true;
+  /**
+   * Most half-open connections of all listeners together, never more than half of the stack's sockets. A listener has at most
+   * twice as many as its backlog, or 256.
+   */
+  maxHalfOpen = 4_096;
   /** R2 for data: how long they may stay unacknowledged (RFC 9293 3.8.3: at least 100 s; user timeout 5 minutes). */
   userTimeoutMs = 300_000;
   /** How long a connection that the program has closed waits in FIN-WAIT-2 for the peer's FIN. */
@@ -138,7 +148,9 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   }
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);
-  for (const name of ["maxOrphans", "maxTimeWait"] as const) requireCount(name, settings[name]);
+  checkSynCookies(settings.synCookies);
+  for (const name of ["maxOrphans", "maxTimeWait", "maxHalfOpen"] as const)
+    requireCount(name, settings[name]);
   for (const name of ["orphanTimeoutMs", "finWait2Ms"] as const) requireTime(name, settings[name]);
   settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
   settings.sendBuffer = Math.min(settings.sendBuffer, settings.maxSendBuffer);
@@ -148,6 +160,11 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
     settings.receiveBuffer = Math.max(settings.receiveBuffer, units);
   }
   return settings;
+}
+
+function checkSynCookies(given: TcpSettings["synCookies"]): void {
+  if (typeof given === "boolean" || given === "always") return;
+  throw new StackError("EINVAL", `synCookies must be true, false or "always", not ${given}`);
 }
 
 function requireCount(name: string, count: number): void {

@@ -92,7 +92,7 @@ export class Tcb {
   remotePort = 0;
   /** The interface's queue of sockets that have something to send. */
   ready: ReadyQueue | null = null;
-  /** The listener's queue this connection came from, until it is accepted. */
+  /** The listener's queue this connection came from, up to TIME-WAIT. */
   listen: ListenQueue | null = null;
   /** The SYN was ours: a refusal is told to the program. */
   activeOpen = false;

@@ -56,6 +56,11 @@ export function rttByTimestamp(tcb: Tcb, seg: TcpSegment, now: number): number {
 
 /** What our timestamp clock shows. */
 export function timestampAt(tcb: Tcb, now: number): number {
+  return timestampClock(tcb.tsOffset, now);
+}
+
+/** What it shows where it is `offset` ms ahead of the time. */
+export function timestampClock(offset: number, now: number): number {
   // The remainder keeps the ms exact; `| 0` of a number beyond 2^53 would not be.
-  return ((Math.floor(now) % 0x100000000) + tcb.tsOffset) | 0;
+  return ((Math.floor(now) % 0x100000000) + offset) | 0;
 }

@@ -93,6 +93,7 @@ export function enterTimeWait(tcb: Tcb, now: number): void {
   tcb.keepAliveAt = NEVER;
   tcb.expireInMs = 0;
   tcb.expireAt = now + 2 * tcp.mslMs;
+  tcb.listen?.remove(tcb);
   orphans.remove(tcb);
   timeWait.touch(tcb);
   const { oldest } = timeWait;
