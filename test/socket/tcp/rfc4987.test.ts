@@ -372,6 +372,28 @@ describe("the generator", () => {
     expect(seen.size).toBeGreaterThan(3_990);
   });
 
+  test("every part of an IPv6 address counts", () => {
+    const cookies = new SynCookies(seededRandom(2));
+    const seen = new Set<number>();
+    const seg = segment(1);
+    for (const [source, destination] of [
+      ["2001:db8::1", "2001:db8::2"],
+      ["2001:db8::3", "2001:db8::2"],
+      ["2001:db8:0:1::1", "2001:db8::2"],
+      ["2001:db9::1", "2001:db8::2"],
+      ["2001:db8::1:0:1", "2001:db8::2"],
+      ["2001:db8::1", "2001:db8::3"],
+      ["2001:db8::1", "2001:db8:0:1::2"],
+      ["2001:db8::1", "2001:db9::2"],
+      ["2001:db8::1", "2001:db8::1:0:2"],
+    ]) {
+      seg.source = parseAddress(source);
+      seg.destination = parseAddress(destination);
+      seen.add(cookies.make(seg, 1_220, 0));
+    }
+    expect(seen.size).toBe(9);
+  });
+
   test("sixteen numbers of 2^32 fit: every MSS, in two periods", () => {
     const cookies = new SynCookies(seededRandom(3));
     const good = new Set<number>();
