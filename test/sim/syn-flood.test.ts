@@ -78,18 +78,23 @@ test("1,000,000 forged SYNs leave memory flat, and whoever is real connects at o
         });
       }
     });
-    await attack(100_000);
-    const before = memory();
-    const attacking = attack(900_000);
     const times: number[] = [];
-    for (let i = 0; i < 20; i++) {
-      await net.sleep(60);
+    const call = async (what: string) => {
       const start = net.now;
       const connection = await client.connect({ address: SERVER, port: 80 });
       times.push(net.now - start);
-      await connection.write(`${i}`);
-      expect(new TextDecoder().decode((await connection.read()) ?? undefined)).toBe(`you said ${i}`);
+      await connection.write(what);
+      expect(new TextDecoder().decode((await connection.read()) ?? undefined)).toBe(`you said ${what}`);
       await connection.close();
+    };
+    await attack(100_000);
+    // What the first ones take is taken once.
+    for (let i = 0; i < 5; i++) await call(`first ${i}`);
+    const before = memory();
+    const attacking = attack(900_000);
+    for (let i = 0; i < 20; i++) {
+      await net.sleep(60);
+      await call(`${i}`);
     }
     // There and back, and nothing else.
     expect(Math.max(...times)).toBeLessThan(42);
@@ -97,13 +102,13 @@ test("1,000,000 forged SYNs leave memory flat, and whoever is real connects at o
     await attacking;
     expect(flood.count).toBe(1_000_000);
     const { stats, sockets } = server.stack;
-    expect(sockets.size).toBeLessThan(1 + MOST_HALF_OPEN + 20 + 1);
+    expect(sockets.size).toBeLessThan(1 + MOST_HALF_OPEN + 25 + 1);
     expect(sockets.context.halfOpen.count).toBeLessThanOrEqual(MOST_HALF_OPEN);
     expect(stats.tcpSynCookiesSent).toBeGreaterThan(990_000);
-    expect(stats.tcpSynCookiesAccepted).toBe(20);
+    expect(stats.tcpSynCookiesAccepted).toBe(25);
     expect(stats.tcpSynCookiesRejected).toBe(0);
     expect(stats.tcpListenOverflow).toBe(0);
-    expect(memory() - before).toBeLessThan(2 << 20);
+    expect(memory() - before).toBeLessThan(1 << 20);
     listener.close();
   });
 }, 60_000);
