@@ -43,6 +43,7 @@ describe("a connection by a cookie", () => {
     const s = answered();
     expect(s.host.stack.sockets.size).toBe(1);
     expect(s.host.isQuiet).toBe(true);
+    expect([stats(s).tcpSegmentsSent, stats(s).tcpResetsSent]).toEqual([1, 0]);
     s.is("CLOSED");
     s.passes(20);
     s.receives({ seq: 1, ack: 1 });

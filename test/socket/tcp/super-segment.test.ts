@@ -39,6 +39,16 @@ describe("sending", () => {
     s.sends({ flags: "P.", seq: 1 + 10 * MSS, length: 4 * MSS, cutInto: MSS });
   });
 
+  scenario("the reset that follows one is not to be cut", () => {
+    const s = offloaded();
+    s.writes(10 * MSS);
+    s.sends({ length: 10 * MSS, cutInto: MSS, flags: "P." });
+    const nobody = s.from(9_999);
+    nobody.localPort = 9_999;
+    nobody.receives({ seq: 1, ack: 1 });
+    nobody.sends({ flags: "R", seq: 1, cutInto: 0 });
+  });
+
   scenario("what fits into one segment is not to be cut", () => {
     const s = offloaded();
     s.writes(MSS);
