@@ -146,6 +146,22 @@ describe("what is kept of the SYN", () => {
     expect(s.tcb!.mss).toBe(8_960);
   });
 
+  scenario("a bound for our own, of the stack or of the listener, is announced and kept", () => {
+    const s = answered({ tcp: { maxSegmentSize: 1_100 } });
+    s.receives(s.syn("S"));
+    s.sends({ flags: "S.", mss: 1_100 });
+    s.receives({ seq: 1, ack: 1 });
+    expect([s.tcb!.mss, s.tcb!.rcvMss]).toEqual([1_100, 1_100]);
+    const { sockets } = s.host.stack;
+    sockets.listen({ port: 81, maxSegmentSize: 1_000 });
+    const t = s.from(9, { cookie: true });
+    t.localPort = 81;
+    t.receives(t.syn("S"));
+    t.sends({ flags: "S.", mss: 1_000 });
+    t.receives({ seq: 1, ack: 1 });
+    expect([t.tcb!.mss, t.tcb!.rcvMss]).toEqual([1_000, 1_000]);
+  });
+
   const ON = { timestamps: true, sack: true, ecn: true } as const;
 
   scenario("by timestamps: window scale, SACK and ECN", () => {
