@@ -147,7 +147,7 @@ describe("what is kept of the SYN", () => {
   });
 
   scenario("a bound for our own, of the stack or of the listener, is announced and kept", () => {
-    const s = answered({ tcp: { maxSegmentSize: 1_100 } });
+    const s = cookies({ tcp: { maxSegmentSize: 1_100 } });
     s.receives(s.syn("S"));
     s.sends({ flags: "S.", mss: 1_100 });
     s.receives({ seq: 1, ack: 1 });
