@@ -19,7 +19,7 @@ import {
 } from "./tcb.ts";
 import { processTextAndFin, receiveText } from "./text.ts";
 import { schedule } from "./timers.ts";
-import { isFromThePast, lacksTimestamps, noteTimestamp } from "./timestamps.ts";
+import { isEchoedNext, isFromThePast, lacksTimestamps, noteTimestamp } from "./timestamps.ts";
 import { enterClosed, enterTimeWait, ready } from "./transitions.ts";
 import { receiveWindow } from "./window.ts";
 
@@ -71,13 +71,15 @@ function processSegment(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: numbe
     onSynInConnection(tcb, seg, now);
     return false;
   }
-  noteTimestamp(tcb, seg, now);
-  noteMark(tcb, seg);
   const isBare = tcpSequenceLength(seg) === 0;
+  const isEchoed = isEchoedNext(tcb, seg);
   const isCut = trimToWindow(tcb, seg);
   // Fifth: the ACK field.
   const verdict = processAck(tcb, seg, isBare, now);
   if (verdict !== GO_ON) return verdict === STOP_AND_RESET;
+  // Not before its ACK is known to be right: a timestamp of somebody who guesses would have PAWS refuse the peer's.
+  if (isEchoed) noteTimestamp(tcb, seg, now);
+  noteMark(tcb, seg);
   onHeard(tcb, now);
   // Text outside of the window, such as a window probe's, is answered by an ACK that states the window; behind a FIN there
   // is none.
@@ -113,7 +115,7 @@ export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, no
   tcb.segmentsReceived++;
   tcb.sndWl1 = seg.seq;
   tcb.sndWl2 = seg.ack;
-  noteTimestamp(tcb, seg, now);
+  if (isEchoedNext(tcb, seg)) noteTimestamp(tcb, seg, now);
   onHeard(tcb, now);
   receiveText(tcb, seg, bytes, now);
 }
@@ -215,10 +217,15 @@ function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
   startQuickAcks(tcb);
 }
 
-/** Does the segment lie before RCV.NXT, where the peer may believe the edge to be? That is a window's length at most. */
+/**
+ * Does the segment lie before RCV.NXT, where the peer may believe the edge to be? That is a window's length at most. Or, where the
+ * window is shut, behind the byte that the peer has probed it with, and counts as sent?
+ */
 function isFromTheLastWindow(tcb: Tcb, seg: TcpSegment): boolean {
   const distance = seqDiff(seg.seq, tcb.rcvNxt);
-  return distance < 0 && distance >= -tcb.receiveBuffer.limit && distance + tcpSequenceLength(seg) <= 0;
+  const length = tcpSequenceLength(seg);
+  if (distance < 0) return distance >= -tcb.receiveBuffer.limit && distance + length <= 0;
+  return distance === 1 && length === 0 && receiveWindow(tcb) === 0;
 }
 
 /** RFC 9293 3.10.7.4, second, with RFC 5961 3.2: only the exact sequence number resets. */

@@ -34,11 +34,15 @@ export function lacksTimestamps(tcb: Tcb, seg: TcpSegment): boolean {
 }
 
 /**
- * RFC 7323 4.3 (2) and 5.3, R3: what is echoed is that of the first segment that our next ACK is for. The segment is not
- * from the past.
+ * RFC 7323 4.3 (2) and 5.3, R3: what is echoed is the timestamp of the first segment that our next ACK is for. Is this the
+ * one? It is not from the past, and has not been trimmed.
  */
+export function isEchoedNext(tcb: Tcb, seg: TcpSegment): boolean {
+  return tcb.timestamps && seg.hasTimestamp && seqLeq(seg.seq, tcb.lastAckSent);
+}
+
+/** Its timestamp becomes TS.Recent. */
 export function noteTimestamp(tcb: Tcb, seg: TcpSegment, now: number): void {
-  if (!tcb.timestamps || !seg.hasTimestamp || !seqLeq(seg.seq, tcb.lastAckSent)) return;
   tcb.tsRecent = seg.tsVal;
   tcb.tsRecentAt = now;
 }

@@ -205,3 +205,19 @@ describe("probes of the peer", () => {
     s.readsNothing();
   });
 });
+
+describe("a peer whose text we have no room for", () => {
+  scenario("answers behind the byte that it has probed our window with, and is heard", () => {
+    const s = kept({ tcp: { receiveBuffer: 1_000 } });
+    s.receives({ length: 1_000 });
+    s.sends({ after: 40, ack: 1_001, win: 0 });
+    s.receives({ seq: 1_001, length: 1 });
+    s.sends({ ack: 1_001, win: 0 });
+    for (let i = 0; i < 6; i++) {
+      s.sends({ seq: 0, ack: 1_001, after: 1_000 });
+      s.receives({ seq: 1_002 });
+      s.sends({ seq: 1, ack: 1_001 });
+    }
+    s.is("ESTABLISHED");
+  });
+});

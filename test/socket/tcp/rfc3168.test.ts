@@ -84,6 +84,16 @@ describe("6.1.3: the receiver", () => {
     s.sends({ flags: "E.", ack: 4_001 });
   });
 
+  scenario("neither CWR nor a mark counts with an ACK that the peer cannot have sent (RFC 5961 5.2)", () => {
+    const s = established(both);
+    s.receives({ seq: 1, length: 100, ack: 1_000_000, tos: CE });
+    s.sends({ flags: ".", ack: 1 });
+    s.receives({ seq: 1, length: 1_000, tos: CE }, { seq: 1_001, length: 1_000 });
+    s.sends({ flags: "E.", ack: 2_001 });
+    s.receives({ flags: "W.", seq: 2_001, length: 100, ack: 1_000_000 });
+    s.sends({ flags: "E.", ack: 2_001 });
+  });
+
   scenario("without agreement a mark means nothing; nor does one on a bare ACK", () => {
     const s = established({ ...both, peerEcn: false });
     s.receives({ seq: 1, length: 1_000, tos: CE }, { seq: 1_001, length: 1_000 });

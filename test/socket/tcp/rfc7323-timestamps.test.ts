@@ -195,3 +195,14 @@ test("7.1: each connection's clock has an offset of its own, and the same one be
   expect(generator.next(a, 1, b, 80, 0)).not.toBe(offsets[0]);
   expect(new IsnGenerator(seededRandom(4)).timestampOffset(a, 1, b, 80)).not.toBe(offsets[0]);
 });
+
+describe("a segment whose ACK the peer cannot have sent (RFC 5961 5.2)", () => {
+  scenario("leaves TS.Recent as it is: what the peer sends then is not from the past", () => {
+    const s = open();
+    s.receives({ ack: 1_000_000, length: 10, ts: [wrapped(CLOCK + 1_000_000), 0] });
+    s.sends({ ack: 1, ts: [0, CLOCK] });
+    s.receives({ seq: 1, ack: 1, length: 10, ts: [CLOCK + 1, 0] });
+    s.sends({ after: 40, ack: 11, ts: [40, CLOCK + 1] });
+    expect(s.host.stack.stats.tcpFromThePast).toBe(0);
+  });
+});
