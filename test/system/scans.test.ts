@@ -152,7 +152,7 @@ print(len(packets), "sent")
 
 systemTest(
   "scapy: packets that no program sends",
-  [...PROGRAMS, "/usr/bin/python3"],
+  [...PROGRAMS, "scapy"],
   async (ns) => {
     await withServer(ns, async () => {
       // Debian's own interpreter: only that one finds Debian's package.
