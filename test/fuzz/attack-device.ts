@@ -23,7 +23,7 @@ export class AttackDevice implements Device {
   witness: Witness | null = null;
   /** The ports of the connection under attack, as its segments to the peer begin with them; 0 before there is one. */
   ports = 0;
-  /** Segments of that connection that the victim has sent, and all of its frames. */
+  /** Segments of that connection that the victim has sent, and all of its packets: not the questions for who is to get them. */
   segmentsToPeer = 0;
   sent = 0;
   private readonly inner: Device;
@@ -56,11 +56,11 @@ export class AttackDevice implements Device {
   }
 
   commit(frame: Frame): void {
-    this.sent++;
     this.witness?.("sent", frame);
     const { bytes, offset, length } = frame;
     const ip = findIp(bytes, offset, length, this.capabilities.medium === "ethernet");
     if (ip >= 0) {
+      this.sent++;
       // Not committed, it is forgotten.
       if (read32(bytes, ip + 16) !== PEER_WORD) return;
       const isSegment = bytes[ip + 9] === PROTOCOL_TCP;

@@ -44,14 +44,19 @@ export function runSeed(seed: number, frames = ROUND_FRAMES, options: RoundOptio
 }
 
 /** Runs a round that has found something again, and makes it as small as it can. */
-export function catchPrey(seed: number, frames = ROUND_FRAMES, options: RoundOptions = {}): Prey {
+export function catchPrey(
+  seed: number,
+  frames = ROUND_FRAMES,
+  options: RoundOptions = {},
+  trials?: number,
+): Prey {
   const recorder = new Recorder(new LivePlan(seed, frames));
   const scenario = scenarioOf(seed);
   const { finding } = runRound(scenario, recorder, options);
   if (finding === null) throw new Error(`seed ${seed} found something, and does not when it runs again`);
   const whole: Journal = { scenario, items: recorder.items };
   const shows = (journal: Journal) => play(journal, options).finding?.rule === finding.rule;
-  const journal = shows(whole) ? shrink(whole, shows) : whole;
+  const journal = shows(whole) ? shrink(whole, shows, trials) : whole;
   const message = play(journal, options).finding?.message ?? finding.message;
   const title = `${message}\nseed ${seed}; bun run fuzz --seed ${seed} --frames ${frames}`;
   return {

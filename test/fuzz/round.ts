@@ -124,7 +124,7 @@ class Round {
     const { world, before } = this;
     const { device, target } = world;
     const { tcb } = target;
-    world.settle();
+    world.rest();
     before.take(tcb);
     const { stats } = world.victim.stack;
     const started = performance.now();

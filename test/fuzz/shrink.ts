@@ -7,7 +7,7 @@ import { simplerScenarios } from "./simplify-scenario.ts";
 export type Shows = (journal: Journal) => boolean;
 
 /** Trials for one finding: each is a round. */
-const MOST_TRIALS = 3_000;
+const MOST_TRIALS = 2_000;
 
 /**
  * The smallest journal that can be found from `journal` by leaving out and simplifying, such that `shows` holds: fewer items, then

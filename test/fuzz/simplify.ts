@@ -8,6 +8,9 @@ import { leaveOut } from "./leave-out.ts";
 /** Of a text of 64 KiB nothing is left. */
 const HALVINGS = 16;
 
+/** Where the checksum is in a segment. */
+const TCP_CHECKSUM = 16;
+
 const place = new TransportPlace();
 
 /**
@@ -20,9 +23,10 @@ export function simplerFrames(
   tries: (frame: Uint8Array) => boolean,
 ): void {
   let best = frame;
-  const attempt = (candidate: Uint8Array | null): void => {
-    if (candidate === null || Buffer.compare(candidate, best) === 0) return;
-    if (tries(candidate)) best = candidate;
+  const attempt = (candidate: Uint8Array): boolean => {
+    if (Buffer.compare(candidate, best) === 0 || !tries(candidate)) return false;
+    best = candidate;
+    return true;
   };
   const edits: readonly ((bytes: Uint8Array) => Uint8Array | null)[] = [
     (bytes) => repaired(bytes, medium),
@@ -38,19 +42,26 @@ export function simplerFrames(
     (bytes) => withField(bytes, medium, 14, 0xffff),
     (bytes) => withZeroText(bytes, medium),
   ];
-  for (const edit of edits) attempt(edit(best));
-  if (isSegment(best, medium)) return;
-  leaveOut([...best], (bytes) => {
-    const shorter = Uint8Array.from(bytes);
-    if (!tries(shorter)) return false;
-    best = shorter;
-    return true;
-  });
-  for (let at = 0; at < best.length; at++) {
-    const zeroed = best.slice();
-    zeroed[at] = 0;
-    attempt(zeroed);
+  for (const edit of edits) {
+    const edited = edit(best);
+    // It may be the wrong checksum that matters.
+    if (edited !== null && !attempt(edited)) attempt(withWrongChecksum(edited, medium));
   }
+  if (isSegment(best, medium)) return;
+  leaveOut([...best], (bytes) => attempt(Uint8Array.from(bytes)));
+  const places = [...best.keys()].filter((at) => best[at] !== 0);
+  const shortest = best;
+  leaveOut(places, (kept) => {
+    const zeroed = new Uint8Array(shortest.length);
+    for (const at of kept) zeroed[at] = shortest[at];
+    return attempt(zeroed);
+  });
+}
+
+function withWrongChecksum(bytes: Uint8Array, medium: Medium): Uint8Array {
+  const copy = bytes.slice();
+  if (isSegment(copy, medium)) copy[place.offset + TCP_CHECKSUM] ^= 1;
+  return copy;
 }
 
 /** Finds the segment, or returns `false`. */

@@ -1,6 +1,7 @@
 import type { TcpListener } from "../../src/index.ts";
 import { Network, type SimStack } from "../../src/sim/index.ts";
 import { Tcb } from "../../src/socket/tcp/tcb.ts";
+import { ready } from "../../src/socket/tcp/transitions.ts";
 import { AttackDevice } from "./attack-device.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { Scenario } from "./scenario.ts";
@@ -60,7 +61,17 @@ export class World {
     this.peer = this.net.stack({ addresses: [`${PEER}/24`], tcp: tcp[1], ...common });
     this.device = devices[0];
     for (const [i, { stack }] of [this.victim, this.peer].entries()) {
-      Object.assign(stack.sockets.context.isn, { next: () => scenario.iss[i] });
+      const { isn } = stack.sockets.context;
+      const chosen = isn.next.bind(isn);
+      // Of the first connection only: who knows one must not know the others.
+      let first = true;
+      const next: typeof isn.next = (...ends) => {
+        const usual = chosen(...ends);
+        const iss = first ? scenario.iss[i] : usual;
+        first = false;
+        return iss;
+      };
+      Object.assign(isn, { next });
     }
     this.net.onStep = () => this.readAll();
     this.net.link(this.victim, this.peer, { delayMs, loss, mtu });
@@ -150,6 +161,13 @@ export class World {
     host.wake();
     const wrong = end.read();
     if (wrong !== null) throw new Finding("bytes", `${who} has read a stream whose ${wrong}`);
+  }
+
+  /** The same, and the connection has sent all that it may: what is paced goes a little early where something else is sent. */
+  rest(): void {
+    this.settle();
+    ready(this.target.tcb);
+    this.settle();
   }
 
   /** Polls the victim until there is nothing left to do at this time. */
