@@ -127,6 +127,10 @@ export class Stats {
   tcpOutOfOrder = 0;
   /** A segment acknowledged at once that might have waited (RFC 9293 3.8.6.3). */
   tcpQuickAcks = 0;
+  /** Connections ended because the peer did not take what was written, for too long or while memory was short. */
+  tcpStalledDropped = 0;
+  /** Connections whose text ahead of a gap was given up while memory was short: the peer sends it again. */
+  tcpOutOfOrderDiscarded = 0;
   /** Text dropped because the buffer pool, or the list of ranges out of order, was full. */
   tcpNoBuffer = 0;
   tcpRetransmissions = 0;

@@ -11,6 +11,7 @@ import { ChallengeBudget } from "./tcp/challenge.ts";
 import { AckSample, LossSample } from "./tcp/congestion/control.ts";
 import { IsnGenerator } from "./tcp/isn.ts";
 import { HalfOpenCount } from "./tcp/listen-queue.ts";
+import { Pressure } from "./tcp/pressure.ts";
 import type { TcpSettings } from "./tcp/settings.ts";
 import { SynCookies } from "./tcp/syn-cookie.ts";
 import { TcbList } from "./tcp/tcb-list.ts";
@@ -49,8 +50,9 @@ export class SocketContext {
   readonly timeWait: TcbList;
   /** Connections that the program has closed and that are not over; first those that have not got on for longest. */
   readonly orphans: TcbList;
-  /** Connections that wait for pages of the pool. */
+  /** Connections that wait for pages of the pool, and what is done when there are none. */
   readonly starved: ReadyQueue;
+  readonly pressure: Pressure;
 
   constructor(
     maxSockets: number,
@@ -79,5 +81,6 @@ export class SocketContext {
     this.timeWait = new TcbList(maxSockets);
     this.orphans = new TcbList(maxSockets);
     this.starved = new ReadyQueue(maxSockets);
+    this.pressure = new Pressure(maxSockets);
   }
 }

@@ -30,6 +30,7 @@ import { type ListenOptions, listenerSpec, TcpListener } from "./tcp/listener.ts
 import { openActive } from "./tcp/open.ts";
 import { limitSegmentSize } from "./tcp/options.ts";
 import { PassiveOpens } from "./tcp/passive-open.ts";
+import { mayBuffer, relieve } from "./tcp/pressure.ts";
 import { makeReset } from "./tcp/reset.ts";
 import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
@@ -83,6 +84,8 @@ export interface IcmpOptions {
 
 type Socket = Tcb | TcpListener | UdpSocket | IcmpSocket;
 
+/** So many of those that wait for pages are looked at in one round of a poll. */
+const FED_AT_ONCE = 256;
 const DEFAULT_UDP_BUFFERS: UdpBuffers = { datagrams: 64, bytes: 64 * 1024 };
 
 /** All sockets of a stack, by number, by flow and by port; in fixed places. */
@@ -99,6 +102,8 @@ export class SocketSet {
   /** `pool.returns` when the starved were fed last. */
   private poolReturns = 0;
   private readonly opens: PassiveOpens;
+  /** How many of the starved are still to be looked at. */
+  private hungry = 0;
   private readonly udpSockets = new Map<number, UdpSocket[]>();
   private readonly icmpSockets = new IcmpIdentifiers();
 
@@ -342,30 +347,47 @@ export class SocketSet {
     }
   }
 
+  /** When pages have to be taken back from connections that make no use of them, in ms. */
+  get relieveAt(): number {
+    return this.context.pressure.relieveAt;
+  }
+
   /** Have pages come back to the pool since the connections that wait for some were looked at? */
   get hasFood(): boolean {
     const { pool, starved } = this.context;
-    return starved.size > 0 && pool.returns !== this.poolReturns;
+    return starved.size > 0 && (this.hungry > 0 || pool.returns !== this.poolReturns);
   }
 
-  /** Lets connections that waited for pages of the pool go on, when there are some. */
+  /** Lets connections that waited for pages of the pool go on, when there are some: a few at a time. */
   feedStarved(): void {
+    const { context } = this;
+    if (this.relieveAt <= context.now) relieve(context, this, context.now);
     if (!this.hasFood) return;
-    const { pool, starved } = this.context;
-    this.poolReturns = pool.returns;
-    for (let count = starved.size; count > 0; count--) {
-      const tcb = this.sockets[starved.shift()];
-      if (!(tcb instanceof Tcb) || tcb.state === CLOSED) continue;
-      // Whoever does not get enough now comes back to the queue: a window by looking at it, a write by trying.
-      if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
-      if (!tcb.writeBlocked || tcb.sendBuffer.length === tcb.sendBuffer.limit) continue;
-      if (!tcb.sendBuffer.mayGrow) {
-        starved.push(tcb.index);
-        continue;
-      }
-      tcb.writeBlocked = false;
-      signal(tcb, WRITABLE);
+    const { pool, starved } = context;
+    if (pool.returns !== this.poolReturns) {
+      this.poolReturns = pool.returns;
+      this.hungry = starved.size;
     }
+    for (let count = Math.min(this.hungry, starved.size, FED_AT_ONCE); count > 0; count--) {
+      this.hungry--;
+      const tcb = this.sockets[starved.shift()];
+      if (tcb instanceof Tcb && tcb.state !== CLOSED) this.feed(tcb);
+    }
+    if (starved.size === 0) this.hungry = 0;
+  }
+
+  /** Whoever does not get enough comes back to the queue: a window by looking at it, a write by trying. */
+  private feed(tcb: Tcb): void {
+    if (needsWindowUpdate(tcb)) acknowledgeNow(tcb);
+    if (!tcb.writeBlocked || tcb.sendBuffer.length === tcb.sendBuffer.limit) return;
+    if (!tcb.sendBuffer.mayGrow) {
+      this.context.starved.push(tcb.index);
+      return;
+    }
+    // Where the peer's window is shut, its opening is waited for.
+    if (!mayBuffer(tcb)) return;
+    tcb.writeBlocked = false;
+    signal(tcb, WRITABLE);
   }
 
   /** Tells the program what has happened, and gives back the numbers of connections that are over. */

@@ -12,6 +12,8 @@ export const NO_PAGE = -1;
 export class BufferPool {
   readonly bytes: Uint8Array;
   readonly pageCount: number;
+  /** Pages that are for text which can be read at once: neither writers get them, nor text ahead of a gap. */
+  readonly reserve: number;
   freePages: number;
   /** Pages given back so far: who waits for one need not look before this has changed. */
   returns = 0;
@@ -20,6 +22,7 @@ export class BufferPool {
 
   constructor(size: number) {
     this.pageCount = Math.max(1, Math.floor(size / PAGE_SIZE));
+    this.reserve = Math.max(1, this.pageCount >> 2);
     this.bytes = new Uint8Array(new ArrayBuffer(this.pageCount * PAGE_SIZE));
     this.free = new Int32Array(this.pageCount);
     for (let i = 0; i < this.pageCount; i++) this.free[i] = this.pageCount - 1 - i;

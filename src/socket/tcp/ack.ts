@@ -8,6 +8,7 @@ import { keepEchoMark, obeyEcho } from "./ecn.ts";
 import { OPEN } from "./loss-recovery.ts";
 import { onAckForProbe } from "./mtu-probe.ts";
 import { noteOrphanProgress } from "./orphans.ts";
+import { endIfStalled, isShut, noteTextTaken, stopAsking } from "./pressure.ts";
 import { noteMinRtt } from "./rack.ts";
 import { onAckNews } from "./recovery.ts";
 import { onRttSample } from "./rto.ts";
@@ -63,6 +64,7 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
     if (seg.flags & ECE) obeyEcho(tcb, seg, now);
     updateSendWindow(tcb, seg, now);
   }
+  if (endIfStalled(tcb, now)) return STOP;
   // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
   if (tcb.finSent && tcb.sndUna === tcb.sndNxt) onOurFinAcked(tcb, now);
   schedule(tcb);
@@ -141,6 +143,7 @@ function advance(tcb: Tcb, ackNumber: number, acked: number, now: number): void 
   const text = Math.min(acked, tcb.sendBuffer.length);
   tcb.sendBuffer.drop(text);
   tcb.bytesSent += text;
+  if (text > 0) noteTextTaken(tcb, now);
   tcb.backoff = 0;
   tcb.probeBackoff = 0;
   tcb.unackedSince = now;
@@ -184,6 +187,8 @@ function updateSendWindow(tcb: Tcb, seg: TcpSegment, now: number): void {
   if (tcb.sndWnd <= before) return;
   if (tcb.probing) endProbing(tcb);
   ready(tcb);
+  // What the program could not write while the window was shut.
+  if (tcb.writeBlocked && tcb.sendBuffer.length < tcb.sendBuffer.limit && !isShut(tcb)) stopAsking(tcb);
 }
 
 /** The window has opened: a probe that the peer could not take is lost, and is sent again at once. */

@@ -117,7 +117,28 @@ export class TcpSettings {
    */
   challengeAcksPerSecond = 10;
   challengeAcksPerSecondInAll = 1_000;
+  /**
+   * Ranges kept at most of text that arrived ahead of gaps, for each connection: each takes 8 bytes, and has a byte or more in
+   * a page of the stack's memory.
+   */
+  outOfOrderRanges = 1_024;
+  /**
+   * How long a peer may leave text where it is: take neither all of it nor 16 KiB, be it by a window that is shut or tiny, or
+   * by silence. Then the connection ends with ETIMEDOUT. 0 is for ever: RFC 9293 3.8.6.1 wants a window to be let shut.
+   */
+  stallTimeoutMs = 0;
+  /** The same while the stack's memory is short: for lack of it the connection ends with ENOBUFS. */
+  stallUnderPressureMs = 30_000;
 }
+
+const COUNTS = [
+  "challengeAcksPerSecond",
+  "challengeAcksPerSecondInAll",
+  "outOfOrderRanges",
+  "maxOrphans",
+  "maxTimeWait",
+  "maxHalfOpen",
+] as const;
 
 /** The largest window that the field can name: 65,535 units of 2^14 bytes, and a buffer of one unit more. */
 const LARGEST_BUFFER = 2 ** 30;
@@ -138,19 +159,17 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   }
   checkSegmentSize(settings.maxSegmentSize);
   requireWhole("minSegmentSize", settings.minSegmentSize, 48, 536);
-  for (const name of ["challengeAcksPerSecond", "challengeAcksPerSecondInAll"] as const) {
-    requireCount(name, settings[name]);
-  }
   requireWhole("minPathMtu", settings.minPathMtu, 68, 65_535);
   if (!MTU_PROBING.includes(settings.mtuProbing)) {
     const names = MTU_PROBING.map((name) => `"${name}"`).join(", ");
     throw new StackError("EINVAL", `mtuProbing must be one of ${names}, not "${settings.mtuProbing}"`);
   }
+  for (const name of COUNTS) requireCount(name, settings[name]);
+  for (const name of ["stallTimeoutMs", "stallUnderPressureMs"] as const)
+    requireTimeOrNone(name, settings[name]);
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);
   checkSynCookies(settings.synCookies);
-  for (const name of ["maxOrphans", "maxTimeWait", "maxHalfOpen"] as const)
-    requireCount(name, settings[name]);
   for (const name of ["orphanTimeoutMs", "finWait2Ms"] as const) requireTime(name, settings[name]);
   settings.receiveBuffer = Math.min(settings.receiveBuffer, settings.maxReceiveBuffer);
   settings.sendBuffer = Math.min(settings.sendBuffer, settings.maxSendBuffer);
@@ -165,6 +184,11 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
 function checkSynCookies(given: TcpSettings["synCookies"]): void {
   if (typeof given === "boolean" || given === "always") return;
   throw new StackError("EINVAL", `synCookies must be true, false or "always", not ${given}`);
+}
+
+function requireTimeOrNone(name: string, ms: number): void {
+  if (ms >= 0) return;
+  throw new StackError("EINVAL", `${name} must be a time in ms, 0 or more, not ${ms}`);
 }
 
 function requireCount(name: string, count: number): void {

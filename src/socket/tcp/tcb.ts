@@ -67,9 +67,6 @@ export const DUE_TAIL_PROBE = 32;
 /** What is written goes out, also where it fills no segment. */
 export const DUE_PUSH = 64;
 
-/** Ranges kept at most of text that arrived ahead of gaps. They take 8 KiB; each has a byte or more in a page of the pool. */
-const OUT_OF_ORDER_RANGES = 1024;
-
 /** Sees bytes where they are; returns how many of the `length` at `offset` it has no more use for. */
 export type Consumer = (bytes: Uint8Array, offset: number, length: number) => number;
 
@@ -135,7 +132,7 @@ export class Tcb {
   rcvMss = 536;
   readonly receiveBuffer: StreamBuffer;
   /** What arrived ahead of RCV.NXT, as distances from it. */
-  readonly outOfOrder = new IntervalSet(OUT_OF_ORDER_RANGES);
+  readonly outOfOrder: IntervalSet;
   /** The peer's FIN has been reached. */
   finReceived = false;
   /** Sequence number of a FIN that arrived ahead of a gap; meaningful while `finPending`. */
@@ -287,6 +284,10 @@ export class Tcb {
   /** R2 in ms; 0 for that of all connections. */
   userTimeoutMs = 0;
 
+  /** When the peer took a page's worth of text last, in ms, and how many bytes it had taken then: see `pressure.ts`. */
+  progressAt = 0;
+  progressBytes = 0;
+
   /** Records what happens, where the program wants to see it. */
   trace: TcpTrace | null = null;
   segmentsSent = 0;
@@ -303,9 +304,9 @@ export class Tcb {
     const settings = context.tcp;
     // Writers that took the last page would starve the receivers, whose ACKs are what gives pages back: two ends that
     // both write would then wait for each other for ever.
-    const reserve = Math.max(1, context.pool.pageCount >> 2);
-    this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer, reserve);
+    this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer, context.pool.reserve);
     this.receiveBuffer = new StreamBuffer(context.pool, settings.receiveBuffer);
+    this.outOfOrder = new IntervalSet(settings.outOfOrderRanges);
     this.rto = settings.initialRtoMs;
     this.sent = new Transmissions(context.transmissions);
     this.control = createCongestionControl(settings.congestionControl, settings.bbrToleratedLoss);

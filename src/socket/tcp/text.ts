@@ -4,6 +4,7 @@ import { FIN, URG } from "../../wire/tcp.ts";
 import { READABLE } from "../events.ts";
 import { noteText } from "./buffer-tuning.ts";
 import { acknowledgeNow, acknowledgeSoon, noteTextAfterSilence, startQuickAcks } from "./delayed-ack.ts";
+import { lackPages } from "./pressure.ts";
 import { DUPLICATE_THRESHOLD } from "./rack.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
 import { CLOSED, type Consumer, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
@@ -42,7 +43,8 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
     const segments = seg.segmentSize === 0 ? 1 : Math.ceil(seg.payloadLength / seg.segmentSize);
     tcb.duplicateAcksDue += Math.min(segments, DUPLICATE_THRESHOLD);
     ready(tcb);
-    if (!outOfOrder.hasRoomFor(distance, distance + seg.payloadLength)) {
+    const { pool } = tcb.context;
+    if (!outOfOrder.hasRoomFor(distance, distance + seg.payloadLength) || pool.freePages <= pool.reserve) {
       stats.tcpNoBuffer++;
       return;
     }
@@ -64,6 +66,7 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
   if (stored < seg.payloadLength) {
     // The pool is empty. The peer sends again what is not acknowledged.
     stats.tcpNoBuffer++;
+    lackPages(tcb.context);
     seg.payloadLength = stored;
     seg.flags &= ~FIN;
     acknowledgeNow(tcb);
@@ -103,6 +106,7 @@ function noteOutOfOrder(tcb: Tcb, seq: number, distance: number, length: number)
   // RFC 2883 4.2: what of it was there before.
   const known = outOfOrder.find(distance);
   if (known !== -1) sackReport.noteDuplicate(seq, Math.min(outOfOrder.end(known) - distance, length));
+  if (outOfOrder.count === 0) tcb.context.pressure.gapped.push(tcb.index);
   outOfOrder.add(distance, distance + length);
   sackReport.note(seq);
 }

@@ -5,6 +5,7 @@ import { startFrto } from "./frto.ts";
 import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
 import { suspectBlackHole } from "./mtu-probe.ts";
 import { explainsSilence } from "./path-mtu.ts";
+import { askForWindow, endIfStalled } from "./pressure.ts";
 import { detectLosses } from "./rack.ts";
 import { onLossByTimer } from "./recovery.ts";
 import { backOff } from "./rto.ts";
@@ -107,6 +108,7 @@ function onRetransmissionTimeout(tcb: Tcb, now: number): void {
     enterClosed(tcb, "ETIMEDOUT");
     return;
   }
+  if (endIfStalled(tcb, now)) return;
   if (tcb.state !== SYN_SENT && isTimedOut(tcb, now)) {
     abandon(tcb, tcb.softError ?? "ETIMEDOUT");
     return;
@@ -157,6 +159,11 @@ function onReorderingTimeout(tcb: Tcb, now: number): void {
 /** RFC 9293 3.8.6.1 (zero-window probe) and 3.8.6.2.1 (the override timeout of silly-window avoidance). */
 function onPersistTimeout(tcb: Tcb, now: number): void {
   tcb.persistAt = NEVER;
+  if (tcb.sendBuffer.length === 0) {
+    askForWindow(tcb, now);
+    return;
+  }
+  if (endIfStalled(tcb, now)) return;
   // The peer has answered probes as long as `unackedSince` moves: then it may keep its window shut for ever.
   if (isTimedOut(tcb, now)) {
     abandon(tcb, tcb.softError ?? "ETIMEDOUT");

@@ -2,6 +2,7 @@ import { StackError } from "../../errors.ts";
 import { growSendBuffer } from "./buffer-tuning.ts";
 import { acknowledgeNow, startQuickAcks } from "./delayed-ack.ts";
 import { orphan } from "./orphans.ts";
+import { lackPages, mayBuffer, noteFirstText, startAsking } from "./pressure.ts";
 import {
   CLOSE_WAIT,
   CLOSED,
@@ -31,14 +32,20 @@ export const END_OF_STREAM = -1;
  */
 export function send(tcb: Tcb, source: Uint8Array, offset: number, length: number): number {
   if (tcb.finQueued || tcb.state === CLOSED) throw sendError(tcb);
-  let taken = tcb.sendBuffer.append(source, offset, length);
-  if (taken < length && growSendBuffer(tcb, flightSize(tcb))) {
+  if (tcb.sendBuffer.length === 0) noteFirstText(tcb);
+  const most = mayBuffer(tcb) ? length : 0;
+  let taken = tcb.sendBuffer.append(source, offset, most);
+  if (taken < most && growSendBuffer(tcb, flightSize(tcb))) {
     taken += tcb.sendBuffer.append(source, offset + taken, length - taken);
   }
   if (taken < length) {
     tcb.writeBlocked = true;
     // Nothing of ours is under way whose ACK would make room: what is missing is pages of the pool.
-    if (tcb.sendBuffer.length < tcb.sendBuffer.limit) tcb.context.starved.push(tcb.index);
+    if (tcb.sendBuffer.length < tcb.sendBuffer.limit) {
+      tcb.context.starved.push(tcb.index);
+      lackPages(tcb.context);
+    }
+    if (most === 0 && tcb.sendBuffer.length === 0) startAsking(tcb);
   }
   if (taken > 0) ready(tcb);
   return taken;
@@ -80,7 +87,7 @@ function describe(code: string): string {
     case "ECONNABORTED":
       return "connection aborted by this program";
     case "ENOBUFS":
-      return "connection given up after it was closed: more than maxOrphans were";
+      return "connection given up: memory is short and the peer takes nothing, or more than maxOrphans were closed";
     default:
       return "connection closed";
   }
