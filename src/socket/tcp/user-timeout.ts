@@ -16,9 +16,12 @@ export function isTimedOut(tcb: Tcb, now: number): boolean {
   return now - tcb.unackedSince >= (tcb.userTimeoutMs || tcb.context.tcp.userTimeoutMs);
 }
 
-/** A timer that is to run at `at` is not to outlast a timeout that the program has set. */
+/** A timer that is to run at `at` is not to outlast a timeout that the program has set, nor `stallTimeoutMs`. */
 export function beforeUserTimeout(tcb: Tcb, at: number): number {
-  return tcb.userTimeoutMs > 0 ? Math.min(at, tcb.unackedSince + tcb.userTimeoutMs) : at;
+  const { stallTimeoutMs } = tcb.context.tcp;
+  const until = tcb.userTimeoutMs > 0 ? Math.min(at, tcb.unackedSince + tcb.userTimeoutMs) : at;
+  if (stallTimeoutMs === 0 || tcb.sendBuffer.length === 0) return until;
+  return Math.min(until, tcb.progressAt + stallTimeoutMs);
 }
 
 /** MUST-20: the retransmission timer has expired, `tcb.backoff` times in a row. */
