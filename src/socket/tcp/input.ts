@@ -209,12 +209,17 @@ function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
   }
   // RFC 2883 4.1.1: all of it arrived before.
   if (seg.payloadLength > 0) tcb.sackReport.noteDuplicate(seg.seq, seg.payloadLength);
-  if (tcb.state === TIME_WAIT && seg.flags & FIN) {
+  if (tcb.state === TIME_WAIT && seg.flags & FIN && endOf(seg) === tcb.rcvNxt) {
     enterTimeWait(tcb, now);
     schedule(tcb);
   }
   acknowledgeNow(tcb);
   startQuickAcks(tcb);
+}
+
+/** One past the segment's last sequence number. */
+function endOf(seg: TcpSegment): number {
+  return seqAdd(seg.seq, tcpSequenceLength(seg));
 }
 
 /**

@@ -5,7 +5,7 @@ import { onLossAroundProbe, repairsProbe } from "./mtu-probe.ts";
 import { onAckForPrr, startPrr } from "./prr.ts";
 import { countRecovery, DUPLICATE_THRESHOLD, detectLosses, endReorderRound } from "./rack.ts";
 import { loseFirst } from "./scoreboard.ts";
-import { seqGeq, seqGt } from "./seq.ts";
+import { seqDiff, seqGeq, seqGt } from "./seq.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
 import { probeHasRepaired } from "./tlp.ts";
 import { expectUndo, undo, wasSpurious } from "./undo.ts";
@@ -75,7 +75,16 @@ export function underWay(tcb: Tcb): number {
   // RFC 6582: without SACK the window is inflated by what has left the network, instead.
   if (tcb.sack || tcb.loss.phase !== RECOVERY) return tcb.sent.pipe;
   if (!tcb.control.controlsRecovery) return flightSize(tcb);
-  return Math.max(tcb.sent.pipe - tcb.loss.duplicateAcks * tcb.mss, 0);
+  return Math.max(tcb.sent.pipe - Math.min(tcb.loss.duplicateAcks * tcb.mss, mostThatLeft(tcb)), 0);
+}
+
+/**
+ * RFC 5681 3.2, step 4: a peer may send any number of duplicate ACKs, but no more can have left the network than was out when
+ * the loss was found, and is sent in a round trip of the recovery.
+ */
+function mostThatLeft(tcb: Tcb): number {
+  const inOneRound = tcb.control.controlsRecovery ? tcb.cwnd : tcb.ssthresh;
+  return seqDiff(tcb.recover, tcb.sndUna) + inOneRound;
 }
 
 /**
@@ -145,7 +154,8 @@ function onAckInRecovery(tcb: Tcb, acked: number, duplicate: boolean): boolean {
   const { loss, control } = tcb;
   if (acked === 0) {
     // RFC 5681 3.2, step 4: another segment has left the network.
-    if (duplicate && !control.controlsRecovery) tcb.cwnd += tcb.mss;
+    const hasLeft = duplicate && loss.duplicateAcks * tcb.mss <= mostThatLeft(tcb);
+    if (hasLeft && !control.controlsRecovery) tcb.cwnd += tcb.mss;
     return false;
   }
   // RFC 6582 3.2, step 3, partial acknowledgment: the next hole was lost as well.
