@@ -1,4 +1,6 @@
-import { describe, expect } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { randomBelow, seededRandom } from "../../../src/random.ts";
+import { ChallengeBudget } from "../../../src/socket/tcp/challenge.ts";
 import { established, scenario } from "../../support/tcp.ts";
 
 /** RFC 5961: robustness to blind in-window attacks. What every state does is in the files of the states. */
@@ -120,5 +122,131 @@ describe("7: ACK throttling", () => {
       s.receives({ seq: 1, length: 10 });
       s.sends({ ack: 11 });
     }
+  });
+});
+
+describe("7: what is sent to somebody who guesses", () => {
+  scenario(
+    "text, FINs and SYNs from anywhere: no more than the limit, and the connection does not notice",
+    () => {
+      const s = established();
+      const random = seededRandom(3);
+      let answers = 0;
+      for (let i = 0; i < 500; i++) {
+        const flags = [".", "P.", "F.", "S", "S.", "R", "U.", "FP."][i % 8];
+        // Anywhere but where an honest peer might be.
+        const seq = 100_000 + randomBelow(random, 0x7fff_0000);
+        s.receives({ flags, seq, ack: 1, length: flags.includes("P") || i % 3 === 0 ? 100 : 0 });
+        answers += s.sent().length;
+      }
+      expect(answers).toBe(10);
+      s.is("ESTABLISHED");
+      s.receives({ seq: 1, ack: 1, length: 10 });
+      s.reads(10);
+    },
+  );
+
+  scenario("a peer that answers each challenge wrongly: as many as the limit allows, not a loop", () => {
+    const s = established();
+    let answers = 0;
+    s.receives({ seq: 1, ack: 99 });
+    for (let ms = 0; ms < 3_000; ms++) {
+      for (const _ of s.sent()) {
+        answers++;
+        s.receives({ seq: 1, ack: 99 });
+        s.host.outbox.splice(1);
+      }
+      s.passes(1);
+      if (answers === 10 && s.host.outbox.length === 0) break;
+    }
+    expect(answers).toBe(10);
+  });
+
+  scenario("the connection's limit is a setting", () => {
+    const s = established({ tcp: { challengeAcksPerSecond: 2 } });
+    let answers = 0;
+    for (let i = 0; i < 9; i++) {
+      s.receives({ flags: "R", seq: 5 });
+      answers += s.sent().length;
+    }
+    expect(answers).toBe(2);
+  });
+
+  scenario("segments from far away do not keep a silent peer alive", () => {
+    const s = established();
+    s.socket.setKeepAlive(10_000, 1_000, 2);
+    for (let i = 0; i < 11; i++) {
+      s.passes(1_000);
+      s.sent();
+      s.receives({ seq: 1_000_000, length: 10 });
+      s.sent();
+    }
+    s.passes(1_000);
+    s.sent();
+    s.failedWith("ETIMEDOUT");
+  });
+});
+
+describe("7: the limit of all connections together", () => {
+  const PER_SECOND = 100;
+
+  /** How many are granted in each of so many seconds. */
+  function granted(seconds: number, seed: number): number[] {
+    const budget = new ChallengeBudget(PER_SECOND, seededRandom(seed));
+    return Array.from({ length: seconds }, (_, second) => {
+      let count = 0;
+      while (budget.take(second * 1_000)) count++;
+      return count;
+    });
+  }
+
+  test("from half of what is set to one and a half of it, on average what is set", () => {
+    const counts = granted(5_000, 1);
+    expect(Math.min(...counts)).toBe(PER_SECOND / 2);
+    expect(Math.max(...counts)).toBe(PER_SECOND * 1.5 - 1);
+    const mean = counts.reduce((sum, count) => sum + count, 0) / counts.length;
+    expect(Math.abs(mean - PER_SECOND)).toBeLessThan(2);
+  });
+
+  test("each number is as likely as another, whatever the one before was", () => {
+    const counts = granted(10_000, 2);
+    const bins = new Float64Array(10);
+    for (const count of counts) bins[Math.floor((count - PER_SECOND / 2) / 10)]++;
+    const chiSquare = bins.reduce((sum, n) => sum + (n - 1_000) ** 2 / 1_000, 0);
+    // 9 degrees of freedom: beyond it in one of a thousand runs.
+    expect(chiSquare).toBeLessThan(27.9);
+    let product = 0;
+    for (let i = 1; i < counts.length; i++) product += (counts[i] - 99.5) * (counts[i - 1] - 99.5);
+    expect(Math.abs(product / counts.length / 833)).toBeLessThan(0.04);
+  });
+
+  test("who counts what is left cannot tell whether another connection was challenged (CVE-2016-5696)", () => {
+    const random = seededRandom(4);
+    let right = 0;
+    const counts = granted(4_000, 3);
+    for (const count of counts) {
+      const challenged = randomBelow(random, 2);
+      const seen = count - challenged;
+      // With a limit that is known, this is right every time.
+      if (seen < PER_SECOND === (challenged === 1)) right++;
+    }
+    expect(Math.abs(right / counts.length - 0.5)).toBeLessThan(0.03);
+  });
+
+  scenario("holds for connections that have used up nothing of their own", () => {
+    const s = established({ passive: true, tcp: { challengeAcksPerSecondInAll: 10 } });
+    let answers = 0;
+    for (let port = 5_001; port < 5_031; port++) {
+      const t = s.from(port);
+      t.receives(t.syn("S"));
+      t.sends({ flags: "S." });
+      t.receives({ seq: 1, ack: 1 });
+      t.receives({ flags: "R", seq: 1_000 });
+      answers += t.sent().length;
+    }
+    expect(answers).toBeGreaterThanOrEqual(5);
+    expect(answers).toBeLessThan(15);
+    const { stats } = s.host.stack;
+    expect(stats.tcpChallengeAcks + stats.tcpChallengeAcksRateLimited).toBe(30);
   });
 });
