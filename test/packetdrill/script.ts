@@ -11,9 +11,38 @@ export interface Place {
 
 export interface Script {
   readonly file: string;
+  readonly text: string;
   /** `--name=value` lines at the top and the like on the command line, in order; a flag's value is "". */
   readonly options: readonly { readonly name: string; readonly value: string; readonly place: Place }[];
+  /** Commands without a time before the first event, and after the last. */
+  readonly init: readonly Shell[];
+  readonly cleanup: readonly Shell[];
   readonly events: readonly Event[];
+  /** What the script expects, piece by piece, as `falsify.ts` takes it for falsifying. */
+  readonly claims: readonly Claim[];
+}
+
+/** Something that a script says that will happen: characters `start .. end` of its text, from 0. */
+export interface Claim {
+  readonly kind:
+    | "time"
+    | "flags"
+    | "sequence"
+    | "ack"
+    | "window"
+    | "urgent"
+    | "option"
+    | "ip"
+    | "length"
+    | "icmp"
+    | "result"
+    | "errno"
+    | "value"
+    | "assertion";
+  readonly start: number;
+  readonly end: number;
+  /** The place of its event in `events`. */
+  readonly event: number;
 }
 
 /** When an event happens, in seconds. Relative times count from the event before, absolute ones from the start. */
@@ -59,70 +88,82 @@ export type Value =
   | { readonly kind: "number"; readonly value: bigint }
   /** `0.5`. */
   | { readonly kind: "float"; readonly value: number }
-  | { readonly kind: "string"; readonly value: Uint8Array }
+  /** A string without its quotes and escapes; `open` where `...` follows: it goes on in some way. */
+  | { readonly kind: "string"; readonly value: Uint8Array; readonly open?: boolean }
   /** Names of constants joined by `|`, each as written: `O_RDWR`, `0x2`. */
   | { readonly kind: "flags"; readonly names: readonly string[] }
   /** `...`: anything. */
   | { readonly kind: "any" }
   | { readonly kind: "array"; readonly items: readonly Value[] }
-  /** `{onoff=1, linger=0}`, `{events=POLLIN, fd=4}`, and those whose members have a type and colons. */
-  | {
-      readonly kind: "structure";
-      readonly members: readonly { readonly name: string; readonly value: Value }[];
-    }
+  /**
+   * `{onoff=1, linger=0}`, `{msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=0}`. Members without a name, as those of
+   * `{..., 10}`, have the name "".
+   */
+  | { readonly kind: "structure"; readonly members: readonly Member[] }
   /** Something that is called: `inet_addr("192.0.2.1")`, `htons(8080)`. */
   | { readonly kind: "function"; readonly name: string; readonly args: readonly Value[] }
-  /** `-x`, `~x`, `a + b` and the like where they do not reduce to a number. */
-  | { readonly kind: "expression"; readonly operator: string; readonly operands: readonly Value[] };
+  /** `NAME=value` as an argument; and `|` where not all that it joins are names or numbers. */
+  | { readonly kind: "expression"; readonly operator: "=" | "|"; readonly operands: readonly Value[] };
+
+export interface Member {
+  readonly name: string;
+  /** What stands in parentheses behind the name: `1` of `msg_iov(1)`. */
+  readonly count?: Value;
+  readonly value: Value;
+}
 
 /** A packet put on the wire (`<`) or expected from it (`>`). */
 export interface Packet {
   readonly kind: "packet";
   readonly direction: "in" | "out";
-  /** `ect0`, `ect1`, `ect01`, `ce`, `noecn`; absent where nothing is said. */
-  readonly ecn?: string;
-  /** Other words in the brackets or the parentheses before the segment: `ttl 64`, `tos 0x10`, `flowlabel 0x1`. */
-  readonly ip: readonly { readonly name: string; readonly value: number }[];
-  /** Outer headers, outermost first; what the runner does not know is an error of the runner's. */
-  readonly encapsulation: readonly string[];
-  /** `192.0.2.1:1024 > 192.168.0.1:8080`: the addresses, where the script names them. */
-  readonly endpoints?: {
-    readonly source: string;
-    readonly sourcePort: number;
-    readonly destination: string;
-    readonly destinationPort: number;
-  };
+  readonly ip: IpFields;
+  /** `1024 > 8080`, where the script names the ports. */
+  readonly ports?: { readonly source: number; readonly destination: number };
   readonly body: TcpBody | UdpBody | IcmpBody;
+}
+
+/** What stands in brackets or parentheses before the segment. Only what is given is compared. */
+export interface IpFields {
+  /** `ect01` is either of `ect0` and `ect1`, and only expected. */
+  readonly ecn?: "noecn" | "ect0" | "ect1" | "ce" | "ect01";
+  /** The whole byte. */
+  readonly tos?: number;
+  /** Its upper six bits. */
+  readonly dscp?: number;
+  readonly ttl?: number;
+  readonly flowLabel?: number;
 }
 
 export interface TcpBody {
   readonly protocol: "tcp";
-  /** Of `S F R P . U E W A C`, in any order; `-` alone is none. */
+  /** Of `F S R P . U E W A`, in any order; "" is none. */
   readonly flags: string;
-  /** Relative to the sender's ISN; absolute where `absoluteSequence` (a `@`) says so. */
-  readonly sequence: number;
-  readonly end: number;
+  /** RFC 9768's counter of three bits, given as a digit among the flags in place of `E`, `W` and `A`. */
+  readonly ace?: number;
+  /** Relative to the sender's ISN, but for a SYN; absent (`...(10)`): any. */
+  readonly sequence?: number;
+  /** As on the wire: `1:1(0)!`. */
+  readonly absolute: boolean;
   readonly length: number;
   readonly ack?: number;
   readonly window?: number;
-  readonly urgent?: number;
-  /** Absent: none (in), not looked at where the script has no `<...>` and no options (see the runner's README). */
-  readonly options?: readonly TcpOption[] | "any";
+  readonly urgent: number;
+  /** `<...>` is any; none given is none, both put on the wire and expected. */
+  readonly options: readonly TcpOption[] | "any";
 }
 
 export type TcpOption =
-  | { readonly kind: "mss"; readonly value: number }
-  | { readonly kind: "wscale"; readonly value: number }
-  | { readonly kind: "sackOK" }
   | { readonly kind: "sack"; readonly blocks: readonly { readonly left: number; readonly right: number }[] }
-  /** A value that is absent is anything: `TS val ... ecr 100`. */
-  | { readonly kind: "TS"; readonly value?: number; readonly echo?: number }
-  | { readonly kind: "nop" }
-  | { readonly kind: "eol" }
-  /** RFC 7413 34, or the experimental 254; a cookie may be empty. */
-  | { readonly kind: "FO" | "FOEXP"; readonly cookie: Uint8Array }
-  /** Any other, as the script spells it out; `data` is what follows kind and length. */
-  | { readonly kind: "other"; readonly name: string; readonly number: number; readonly data: Uint8Array };
+  | {
+      readonly kind: "TS";
+      /** Absent: any, `TS val ... ecr 100`. */
+      readonly value?: number;
+      readonly echo: number;
+      /** The echo is as on the wire: `ecr 100!`. */
+      readonly absoluteEcho: boolean;
+    }
+  /** All others: the whole option, kind and length included. */
+  | { readonly kind: "other"; readonly name: string; readonly bytes: Uint8Array };
 
 export interface UdpBody {
   readonly protocol: "udp";
@@ -134,11 +175,13 @@ export interface IcmpBody {
   readonly protocol: "icmp";
   /** `unreachable`, `time_exceeded`, `echo_request`, ... as written. */
   readonly type: string;
-  /** `frag_needed`, `port`, ...; "" where there is none. */
+  /** `frag_needed`, `port_unreachable`, ...; "" where there is none. */
   readonly code: string;
   readonly mtu?: number;
-  /** The segment or datagram that it is about: `[1:1461(1460)]`, `[udp (1000)]`. */
-  readonly original?:
-    | { readonly protocol: "tcp"; readonly sequence: number; readonly end: number; readonly length: number }
-    | { readonly protocol: "udp"; readonly length: number };
+  readonly id?: number;
+  /** The packet that it is about: `[1:1461(1460)]`, `[udp (1000)]`; or bytes of its own: `[raw (100)]`. */
+  readonly original:
+    | { readonly protocol: "tcp"; readonly sequence: number; readonly length: number }
+    | { readonly protocol: "udp"; readonly length: number }
+    | { readonly protocol: "raw"; readonly length: number };
 }
