@@ -45,6 +45,7 @@ export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { Consumer, TcpState } from "./socket/tcp/tcb.ts";
 export type { TcpSocket } from "./socket/tcp/tcp-socket.ts";
 export type { TcpTrace, TcpTraceEvent, TraceSegment } from "./socket/tcp/trace.ts";
+export type { Tuning, TuningOptions } from "./socket/tcp/tuning.ts";
 export { END_OF_STREAM } from "./socket/tcp/user-calls.ts";
 export type { UdpBuffers, UdpOrigin, UdpSocket } from "./socket/udp-socket.ts";
 export { type InterfaceOptions, type RouteOptions, Stack, type StackOptions } from "./stack.ts";

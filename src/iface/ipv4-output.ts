@@ -63,7 +63,9 @@ export function sendTcpFrame(
   finishTcpChecksum(frame.bytes, at, length, seg.source, seg.destination, !offloaded);
   frame.checksumOffloaded = offloaded;
   frame.segmentSize = seg.segmentSize;
-  finishIpv4(iface, frame, length, PROTOCOL_TCP, seg.source, seg.destination, DEFAULT_TTL, seg.ecn);
+  const { source, destination } = seg;
+  const ttl = seg.ttl === 0 ? DEFAULT_TTL : seg.ttl;
+  finishIpv4(iface, frame, length, PROTOCOL_TCP, source, destination, ttl, seg.dscp | seg.ecn);
   if (isFollowed) {
     const packet = at - IPV4_HEADER_LENGTH;
     iface.template.take(frame.bytes, packet, IPV4_HEADER_LENGTH + headerLength, seg, offloaded);

@@ -38,11 +38,12 @@ import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { mayReopen } from "./tcp/time-wait.ts";
 import { runTimers } from "./tcp/timers.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";
+import { type TuningOptions, tuned, UNTUNED } from "./tcp/tuning.ts";
 import { checkUserTimeout } from "./tcp/user-timeout.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
 import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
 
-export interface ConnectOptions {
+export interface ConnectOptions extends TuningOptions {
   readonly address: string | IpAddress;
   readonly port: number;
   /** By default the address of the interface that leads there. */
@@ -206,9 +207,10 @@ export class SocketSet {
     );
     const maxSegmentSize = this.maxSegmentSize(options);
     const congestionControl = this.congestionControl(options);
+    const tuning = tuned(UNTUNED, options);
     const index = this.takeIndex();
     const ends = { local, localPort, remote, remotePort: options.port };
-    const tcb = openActive(context, ends, route.path, index, connectTimeout);
+    const tcb = openActive(context, ends, route.path, index, tuning, connectTimeout);
     limitSegmentSize(tcb, maxSegmentSize);
     chooseControl(tcb, congestionControl);
     tcb.userTimeoutMs = userTimeout;

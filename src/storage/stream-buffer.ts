@@ -49,6 +49,12 @@ export class StreamBuffer {
     this.limit = limit;
   }
 
+  /** Makes the limit larger or smaller; what is beyond a smaller one stays until it is dropped. */
+  resize(limit: number): void {
+    this.grow(limit);
+    this.limit = limit;
+  }
+
   /**
    * Stores bytes at `position` (the caller keeps `position + count <= limit`) and returns how many were stored:
    * fewer than `count` when the pool ran out of pages. `length` does not change; see `advance`.
@@ -83,7 +89,8 @@ export class StreamBuffer {
 
   /** Stores bytes behind the last one; returns how many fitted into the limit and the pool. */
   append(source: Uint8Array, offset: number, count: number): number {
-    const stored = this.store(this.length, source, offset, Math.min(count, this.limit - this.length));
+    const room = Math.max(this.limit - this.length, 0);
+    const stored = this.store(this.length, source, offset, Math.min(count, room));
     this.length += stored;
     return stored;
   }

@@ -65,6 +65,9 @@ export class TcpSegment {
   payloadLength = 0;
   /** The packet's two ECN bits (RFC 3168 5); filled in by the IP layer, and written by it. */
   ecn = 0;
+  /** The other six bits of that byte, where they stand in it; and hops, 0 for the usual 64. Written by the IP layer. */
+  dscp = 0;
+  ttl = 0;
   /**
    * Of a super-segment, one that a device joined from several or is to cut into several: the payload bytes of each, the
    * last one's may be fewer. Else 0. A matter of the device's: `parseTcp` and `writeTcp` leave it alone.

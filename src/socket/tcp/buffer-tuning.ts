@@ -5,6 +5,7 @@ import { seqGt } from "./seq.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
 import { timestampAt } from "./timestamps.ts";
 import { signal } from "./transitions.ts";
+import { isBelowNotSentLimit, receiveBufferLimit, sendBufferLimit } from "./tuning.ts";
 import { LARGEST_FIELD, poolShare } from "./window.ts";
 
 /**
@@ -74,7 +75,7 @@ function takenByProgram(tcb: Tcb): number {
 /** The step is twice as far as needed, so that there are few. */
 function growReceiveBuffer(tcb: Tcb, wanted: number): void {
   const { context, receiveBuffer } = tcb;
-  const most = Math.min(context.tcp.maxReceiveBuffer, LARGEST_FIELD << tcb.rcvWindShift);
+  const most = Math.min(receiveBufferLimit(tcb), LARGEST_FIELD << tcb.rcvWindShift);
   const shared = receiveBuffer.length + poolShare(tcb);
   const limit = Math.floor(Math.min(wanted, most, shared));
   if (limit <= receiveBuffer.limit) return;
@@ -85,7 +86,7 @@ function growReceiveBuffer(tcb: Tcb, wanted: number): void {
 /** `acked` bytes of a program that waits for room have been acknowledged: it is told when half of the buffer is free. */
 export function noteRoom(tcb: Tcb, acked: number): void {
   growSendBuffer(tcb, flightSize(tcb) + acked);
-  if (tcb.sendBuffer.length > tcb.sendBuffer.limit >> 1) return;
+  if (tcb.sendBuffer.length > tcb.sendBuffer.limit >> 1 || !isBelowNotSentLimit(tcb)) return;
   tcb.writeBlocked = false;
   signal(tcb, WRITABLE);
 }
@@ -96,11 +97,12 @@ export function noteRoom(tcb: Tcb, acked: number): void {
  */
 export function growSendBuffer(tcb: Tcb, flight: number): boolean {
   const { context, sendBuffer } = tcb;
-  if (2 * flight < sendBuffer.limit || sendBuffer.limit >= context.tcp.maxSendBuffer) return false;
+  const most = sendBufferLimit(tcb);
+  if (2 * flight < sendBuffer.limit || sendBuffer.limit >= most) return false;
   if (tcb.srtt < NEAR_MS) return false;
   // Half of what writers may still take of the pool.
   const shared = sendBuffer.length + (sendBuffer.pagesLeft * PAGE_SIZE) / 2;
-  const limit = Math.min(3 * flight, context.tcp.maxSendBuffer, shared);
+  const limit = Math.min(3 * flight, most, shared);
   if (limit <= sendBuffer.limit) return false;
   sendBuffer.grow(limit);
   context.stats.tcpSendBufferGrown++;

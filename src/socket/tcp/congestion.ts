@@ -26,6 +26,7 @@ export function startCongestionControl(tcb: Tcb, now: number): void {
 
 /** RFC 5681 4.1: after an idle time of one RTO the path is to be probed anew. */
 export function restartAfterIdle(tcb: Tcb, now: number): void {
+  if (!tcb.context.tcp.slowStartAfterIdle) return;
   const idleMs = now - tcb.lastSentAt;
   if (flightSize(tcb) === 0 && idleMs > tcb.rto) tcb.control.onRestart(tcb, idleMs, now);
 }

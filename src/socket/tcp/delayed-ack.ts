@@ -11,6 +11,9 @@ import { ready } from "./transitions.ts";
  * gets, its answers are the ACKs.
  */
 
+/** As many as the program has asked for: Linux has 16. */
+const MOST_QUICK_ACKS = 16;
+
 /** The next segment that leaves, or one of its own, acknowledges what there is. */
 export function acknowledgeNow(tcb: Tcb): void {
   tcb.due |= DUE_ACK;
@@ -36,6 +39,17 @@ export function acknowledgeSoon(tcb: Tcb, length: number, now: number): void {
 /** The peer has lost something, or was held up: its window is small again. */
 export function startQuickAcks(tcb: Tcb): void {
   tcb.quickAcks = tcb.context.tcp.quickAcks;
+}
+
+/** The program wants its ACKs at once, with what it is owed already, or delayed; what happens may change that again. */
+export function setQuickAck(tcb: Tcb, on: boolean): void {
+  tcb.isInteractive = !on;
+  if (!on) {
+    tcb.quickAcks = 0;
+    return;
+  }
+  tcb.quickAcks = MOST_QUICK_ACKS;
+  if (tcb.bytesSinceAck > 0) acknowledgeNow(tcb);
 }
 
 /** Text has arrived after a silence: where that was long, the peer begins anew (RFC 5681 4.1). */

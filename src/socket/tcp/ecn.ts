@@ -22,7 +22,7 @@ export function isEcnAgreed(tcb: Tcb): boolean {
 export function offerEcn(tcb: Tcb, seg: TcpSegment): void {
   if (seg.flags & ACK) {
     if (tcb.ecn & ECN_AGREED) seg.flags |= ECE;
-  } else if (tcb.context.tcp.ecn && tcb.backoff === 0) {
+  } else if (tcb.context.tcp.ecn === true && tcb.backoff === 0) {
     seg.flags |= ECE | CWR;
   }
 }
@@ -32,8 +32,9 @@ export function adoptEcn(tcb: Tcb, seg: TcpSegment): void {
   const wanted = seg.flags & ACK ? ECE : ECE | CWR;
   const isSetup = (seg.flags & (ECE | CWR)) === wanted;
   // A SYN that crosses ours is answered without: both sides would have to know of the other's.
-  const possible = seg.flags & ACK ? tcb.backoff === 0 : !tcb.activeOpen;
-  if (tcb.context.tcp.ecn && isSetup && possible) tcb.ecn = ECN_AGREED;
+  const { ecn } = tcb.context.tcp;
+  const possible = seg.flags & ACK ? tcb.backoff === 0 && ecn === true : !tcb.activeOpen;
+  if (ecn && isSetup && possible) tcb.ecn = ECN_AGREED;
   tcb.loss.ecnReducedUntil = tcb.iss;
 }
 

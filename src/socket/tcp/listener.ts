@@ -8,6 +8,7 @@ import { ListenQueue } from "./listen-queue.ts";
 import { checkSegmentSize, type TcpSettings } from "./settings.ts";
 import { TcpSocket } from "./tcp-socket.ts";
 import { abandon } from "./transitions.ts";
+import { type Tuning, type TuningOptions, tuned, UNTUNED } from "./tuning.ts";
 import { checkUserTimeout, setUserTimeout } from "./user-timeout.ts";
 
 /** The port of a catch-all: nobody else listens on it. */
@@ -27,7 +28,7 @@ export type AcceptVerdict = boolean | "drop";
 /** Is asked about every SYN, within `poll`. What it throws counts as `false`. */
 export type AcceptPredicate = (request: SocketRequest) => AcceptVerdict;
 
-export interface ListenOptions {
+export interface ListenOptions extends TuningOptions {
   /** A local address; all of them by default. Who listens on one has it for itself, also beside one who listens on all. */
   readonly address?: string | IpAddress;
   /** 1 .. 65,535; none where `any` is `true`. */
@@ -69,6 +70,8 @@ export interface ListenerSpec {
   readonly maxSegmentSize: number;
   readonly congestionControl: CongestionControlName;
   readonly accept: AcceptPredicate | null;
+  /** What the connections have otherwise than others. */
+  readonly tuning: Tuning;
 }
 
 const DEFAULT_BACKLOG = 511;
@@ -81,6 +84,8 @@ export class TcpListener {
   readonly queue: ListenQueue;
   index: number;
   events = 0;
+  /** Sizes and the like of the connections whose SYN comes from now on. */
+  tuning: Tuning;
   /** Is called with `ACCEPTABLE` at the end of `poll`. */
   handler: ((events: number) => void) | null = null;
   private readonly context: SocketContext;
@@ -96,6 +101,7 @@ export class TcpListener {
     this.context = context;
     this.index = index;
     this.spec = spec;
+    this.tuning = spec.tuning;
     this.onClose = onClose;
     const { backlog, maxConnections } = spec;
     const halfOpen = Math.max(LEAST_HALF_OPEN, 2 * backlog);
@@ -128,6 +134,15 @@ export class TcpListener {
     if (tcb === null) return null;
     setUserTimeout(tcb, this.spec.userTimeoutMs);
     return new TcpSocket(tcb);
+  }
+
+  /**
+   * Changes what connections get whose SYN comes from now on; what is absent stays.
+   *
+   * @throws StackError EINVAL
+   */
+  tune(changes: TuningOptions): void {
+    this.tuning = tuned(this.tuning, changes);
   }
 
   /** Frees the port. Connections that were not accepted are reset. */
@@ -166,6 +181,7 @@ export function listenerSpec(options: ListenOptions, address: IpAddress, tcp: Tc
     maxSegmentSize: checkSegmentSize(options.maxSegmentSize ?? tcp.maxSegmentSize),
     congestionControl: validateCongestionControl(options.congestionControl ?? tcp.congestionControl),
     accept: options.accept ?? null,
+    tuning: tuned(UNTUNED, options),
   };
 }
 

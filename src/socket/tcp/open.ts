@@ -9,6 +9,7 @@ import { cookieWindow } from "./syn-cookie.ts";
 import { DUE_SYN, SYN_RECEIVED, SYN_SENT, Tcb } from "./tcb.ts";
 import { expireIn } from "./timers.ts";
 import { ready } from "./transitions.ts";
+import { applyTuning, type Tuning, UNTUNED } from "./tuning.ts";
 
 /** Both ends of a connection. */
 export interface Endpoints {
@@ -27,9 +28,10 @@ export function openActive(
   ends: Endpoints,
   path: Path,
   index: number,
+  tuning: Tuning,
   connectTimeoutMs: number,
 ): Tcb {
-  const tcb = open(context, ends, path, index);
+  const tcb = open(context, ends, path, index, tuning);
   tcb.activeOpen = true;
   tcb.state = SYN_SENT;
   expireIn(tcb, connectTimeoutMs);
@@ -49,9 +51,10 @@ export function openPassive(
   path: Path,
   index: number,
   listen: ListenQueue,
+  tuning: Tuning,
   previous: Tcb | null,
 ): Tcb {
-  const tcb = open(context, endsOf(seg), path, index);
+  const tcb = open(context, endsOf(seg), path, index, tuning);
   // RFC 9293 3.6.1, MAY-2: the new ISS is beyond all that the connection in TIME-WAIT has sent.
   if (previous !== null && seqLeq(tcb.iss, previous.sndNxt))
     setIss(tcb, seqAdd(previous.sndNxt, REOPENING_STEP));
@@ -74,7 +77,8 @@ export function openByCookie(
   index: number,
   listen: ListenQueue,
 ): Tcb {
-  const tcb = open(context, endsOf(seg), path, index);
+  // The window scale was told by the cookie, which knew of no tuning.
+  const tcb = open(context, endsOf(seg), path, index, UNTUNED);
   setIss(tcb, seqAdd(seg.ack, -1));
   receiveSyn(tcb, syn, listen);
   tcb.sndNxt = seg.ack;
@@ -91,7 +95,7 @@ function receiveSyn(tcb: Tcb, syn: TcpSegment, listen: ListenQueue): void {
   tcb.irs = syn.seq;
   tcb.rcvNxt = seqAdd(syn.seq, 1);
   tcb.rcvAdv = tcb.rcvNxt;
-  tcb.offersWindowScale = syn.windowScale >= 0;
+  if (syn.windowScale < 0) tcb.offersWindowScale = false;
   adoptSynOptions(tcb, syn, context.now);
   listen.addHalfOpen(tcb);
   context.stats.tcpPassiveOpens++;
@@ -107,7 +111,7 @@ function endsOf(seg: TcpSegment): Endpoints {
   };
 }
 
-function open(context: SocketContext, ends: Endpoints, path: Path, index: number): Tcb {
+function open(context: SocketContext, ends: Endpoints, path: Path, index: number, tuning: Tuning): Tcb {
   const tcb = new Tcb(context);
   tcb.index = index;
   tcb.local = ends.local;
@@ -117,10 +121,12 @@ function open(context: SocketContext, ends: Endpoints, path: Path, index: number
   tcb.ready = path.ready;
   tcb.maxSuperSegment = path.maxSuperSegment;
   tcb.rcvMss = announcedMss(context, path, ends.remote.family);
+  applyTuning(tcb, tuning);
   const { local, localPort, remote, remotePort } = ends;
   setIss(tcb, context.isn.next(local, localPort, remote, remotePort, context.now));
   tcb.tsOffset = context.isn.timestampOffset(local, localPort, remote, remotePort);
   tcb.unackedSince = context.now;
+  tcb.offersWindowScale = context.tcp.windowScale;
   tcb.due = DUE_SYN;
   context.flows.add(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort, index);
   return tcb;

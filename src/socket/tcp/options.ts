@@ -7,7 +7,7 @@ import { startSearch } from "./mtu-probe.ts";
 import { adoptKnownPath } from "./path-mtu.ts";
 import type { Tcb } from "./tcb.ts";
 import { startTimestamps, writeTimestamps } from "./timestamps.ts";
-import { windowShiftFor } from "./window.ts";
+import { ourWindowShift } from "./window.ts";
 
 /** What the options of a SYN settle: RFC 9293 3.7.1 (MSS), RFC 7323 2 and 3 (window scale, timestamps). */
 
@@ -29,7 +29,7 @@ export function announcedMss(context: SocketContext, path: Path, family: 4 | 6):
 export function writeSynOptions(tcb: Tcb, seg: TcpSegment): void {
   seg.mss = tcb.rcvMss;
   // RFC 7323 1.3: in a SYN-ACK only where the SYN had it; an active open offers it, and keeps -1 until it is answered.
-  seg.windowScale = tcb.offersWindowScale ? windowShiftFor(tcb.context.tcp.maxReceiveBuffer) : -1;
+  seg.windowScale = tcb.offersWindowScale ? ourWindowShift(tcb) : -1;
   seg.sackPermitted = tcb.sack;
   if (tcb.timestamps) writeTimestamps(tcb, seg);
   offerEcn(tcb, seg);
@@ -65,7 +65,7 @@ export function adoptSynOptions(tcb: Tcb, seg: TcpSegment, now: number): void {
   setSendMss(tcb, textWithin(tcb, Math.min(Math.max(peerMss, least), tcb.rcvMss)));
   if (seg.windowScale >= 0 && tcb.offersWindowScale) {
     tcb.sndWindShift = seg.windowScale;
-    tcb.rcvWindShift = windowShiftFor(tcb.context.tcp.maxReceiveBuffer);
+    tcb.rcvWindShift = ourWindowShift(tcb);
   } else {
     tcb.offersWindowScale = false;
     tcb.sndWindShift = 0;

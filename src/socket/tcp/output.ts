@@ -36,6 +36,9 @@ import { noteForUndo } from "./undo.ts";
 import { beforeUserTimeout } from "./user-timeout.ts";
 import { receiveWindow, takeWindowField } from "./window.ts";
 
+/** The type of service but for its ECN bits (RFC 2474 3). */
+const DSCP_MASK = 0xfc;
+
 /** What is paced goes in bursts of so many ms: no timer is much finer. */
 const PACING_GRANULARITY_MS = 1;
 /** So much of the time in which nothing was sent may be used later. */
@@ -445,6 +448,8 @@ function header(tcb: Tcb, seg: TcpSegment, seq: number, flags: number): void {
   seg.payloadLength = 0;
   seg.segmentSize = 0;
   seg.ecn = 0;
+  seg.dscp = tcb.tuning.typeOfService & DSCP_MASK;
+  seg.ttl = tcb.tuning.timeToLive;
   resetTcpOptions(seg);
   tcb.segmentsSent++;
   if (flags & ACK) tcb.lastAckSent = tcb.rcvNxt;

@@ -12,6 +12,7 @@ import { makeReset } from "./reset.ts";
 import { answerByCookie, cookiesEnd, synOfCookie } from "./syn-cookie.ts";
 import { SYN_RECEIVED, type Tcb } from "./tcb.ts";
 import { enterClosed } from "./transitions.ts";
+import { applyTuning } from "./tuning.ts";
 
 /** Where connections get their numbers. */
 export interface SocketPlaces {
@@ -97,7 +98,7 @@ export class PassiveOpens {
     const index = mayOpen ? this.places.tryIndex() : -1;
     if (index !== -1) {
       if (previous !== null) enterClosed(previous, null);
-      const tcb = openPassive(context, seg, path, index, queue, previous);
+      const tcb = openPassive(context, seg, path, index, queue, listener.tuning, previous);
       limitSegmentSize(tcb, listener.spec.maxSegmentSize);
       chooseControl(tcb, listener.congestionControl);
       this.places.put(index, tcb);
@@ -165,6 +166,7 @@ export class PassiveOpens {
     }
     if (previous !== null) enterClosed(previous, null);
     const tcb = openByCookie(context, seg, syn, path, index, queue);
+    applyTuning(tcb, listener.tuning);
     limitSegmentSize(tcb, listener.spec.maxSegmentSize);
     chooseControl(tcb, listener.congestionControl);
     this.places.put(index, tcb);

@@ -25,6 +25,8 @@ export function makeReset(seg: TcpSegment, reset: TcpSegment): void {
   reset.window = 0;
   reset.urgent = 0;
   reset.ecn = 0;
+  reset.dscp = 0;
+  reset.ttl = 0;
   reset.payloadLength = 0;
   reset.segmentSize = 0;
   resetTcpOptions(reset);

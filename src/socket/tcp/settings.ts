@@ -27,10 +27,17 @@ export class TcpSettings {
   maxSendBuffer = 32 * 1024 * 1024;
   /** Timestamps are offered and answered (RFC 7323 3): 12 bytes of each segment, for PAWS and RTT of what was sent twice. */
   timestamps = true;
+  /**
+   * Segments without a timestamp are dropped where both sides have agreed on timestamps (RFC 7323 3.2). Some middleboxes
+   * strip them: without this, such segments are taken, and PAWS does not protect against old ones.
+   */
+  requireTimestamps = true;
   /** Selective acknowledgments are offered and sent (RFC 2018, RFC 2883). */
   sack = true;
-  /** Explicit congestion notification is offered and answered (RFC 3168). */
-  ecn = true;
+  /** Window scales are offered and answered (RFC 7323 2). Without them no window is larger than 65,535 bytes. */
+  windowScale = true;
+  /** Explicit congestion notification is offered and answered (RFC 3168); `"passive"`: answered, but not offered. */
+  ecn: boolean | "passive" = true;
   /** How fast connections send: RFC 9438 (CUBIC), RFC 5681 (NewReno), or draft-ietf-ccwg-bbr. */
   congestionControl: CongestionControlName = "cubic";
   /**
@@ -59,6 +66,8 @@ export class TcpSettings {
    * been sent again three times in vain; `"always"`, from the start, beginning with 1,024 bytes; `"off"`.
    */
   mtuProbing: MtuProbing = "blackhole";
+  /** A connection that was idle for an RTO probes the path anew, in slow start (RFC 5681 4.1). */
+  slowStartAfterIdle = true;
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */

@@ -136,7 +136,7 @@ export function answerByCookie(
   if (!tcp.timestamps || !seg.hasTimestamp) return;
   const { windowScale } = seg;
   const isEcn = tcp.ecn && (seg.flags & (ECE | CWR)) === (ECE | CWR);
-  if (windowScale >= 0) answer.windowScale = windowShiftFor(tcp.maxReceiveBuffer);
+  if (windowScale >= 0 && tcp.windowScale) answer.windowScale = windowShiftFor(tcp.maxReceiveBuffer);
   answer.sackPermitted = tcp.sack && seg.sackPermitted;
   if (isEcn) answer.flags |= ECE;
   answer.hasTimestamp = true;

@@ -16,6 +16,7 @@ import { SackReport } from "./sack.ts";
 import { seqDiff } from "./seq.ts";
 import type { TcpTrace } from "./trace.ts";
 import { Transmissions } from "./transmissions.ts";
+import { type Tuning, UNTUNED } from "./tuning.ts";
 
 /** The states of RFC 9293 3.3.2, numbered so that "synchronized" and "FIN received" are comparisons. */
 export const CLOSED = 0;
@@ -283,6 +284,8 @@ export class Tcb {
   corkAt = NEVER;
   /** R2 in ms; 0 for that of all connections. */
   userTimeoutMs = 0;
+  /** What the program has set for this connection. */
+  tuning: Tuning = UNTUNED;
 
   /** When the peer took a page's worth of text last, in ms, and how many bytes it had taken then: see `pressure.ts`. */
   progressAt = 0;

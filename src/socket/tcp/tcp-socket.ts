@@ -1,10 +1,12 @@
 import { type ErrorCode, StackError } from "../../errors.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
 import { setCorked, setNoDelay } from "./cork.ts";
+import { setQuickAck } from "./delayed-ack.ts";
 import { type TcpInfo, tcpInfo } from "./info.ts";
 import { orphan } from "./orphans.ts";
 import { CLOSED, type Consumer, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
 import { TcpTrace } from "./trace.ts";
+import { applyTuning, type Tuning, type TuningOptions, tuned } from "./tuning.ts";
 import {
   abort,
   atEnd,
@@ -150,6 +152,36 @@ export class TcpSocket {
 
   set corked(corked: boolean) {
     setCorked(this.tcb, corked);
+  }
+
+  /** What was set for this connection, with `connect`, `listen` or `tune`. */
+  get tuning(): Tuning {
+    return this.tcb.tuning;
+  }
+
+  /**
+   * Changes sizes and the like of this connection; what is absent stays. A smaller receive buffer does not take back the
+   * window that the peer was offered.
+   *
+   * @throws StackError EINVAL
+   *
+   * @example
+   * ```ts
+   * const socket = stack.sockets.connect({ address: "192.168.69.100", port: 80 });
+   * socket.tune({ sendBuffer: 16_384 });
+   * socket.write(new Uint8Array(20_000)); // 16_384
+   * ```
+   */
+  tune(changes: TuningOptions): void {
+    applyTuning(this.tcb, tuned(this.tcb.tuning, changes));
+  }
+
+  /**
+   * Whether what comes next is acknowledged at once, and what waits to be now (`true`), or may wait for company (`false`),
+   * as with Linux's TCP_QUICKACK: the connection goes on deciding for itself.
+   */
+  quickAck(on: boolean): void {
+    setQuickAck(this.tcb, on);
   }
 
   /**

@@ -28,9 +28,10 @@ export function isFromThePast(tcb: Tcb, seg: TcpSegment, now: number): boolean {
   return seg.hasTimestamp && seqGt(tcb.tsRecent, seg.tsVal) && now - tcb.tsRecentAt <= OUTDATED_MS;
 }
 
-/** RFC 7323 3.2: every segment but a reset has timestamps, or is not from the peer. */
+/** RFC 7323 3.2: every segment but a reset has timestamps, or is not from the peer, as far as the program wants to know that. */
 export function lacksTimestamps(tcb: Tcb, seg: TcpSegment): boolean {
-  return tcb.timestamps && !seg.hasTimestamp && !(seg.flags & (RST | SYN));
+  if (!tcb.timestamps || seg.hasTimestamp || seg.flags & (RST | SYN)) return false;
+  return tcb.context.tcp.requireTimestamps;
 }
 
 /**

@@ -17,6 +17,7 @@ import {
 import { callConsumer } from "./text.ts";
 import { schedule } from "./timers.ts";
 import { abandon, enterAfterOurClose, enterClosed, ready } from "./transitions.ts";
+import { withinNotSentLimit } from "./tuning.ts";
 import { needsWindowUpdate, receiveWindow } from "./window.ts";
 
 /** The user calls of RFC 9293 3.10.2 to 3.10.5: SEND, RECEIVE, CLOSE and ABORT. OPEN is in open.ts. */
@@ -33,15 +34,16 @@ export const END_OF_STREAM = -1;
 export function send(tcb: Tcb, source: Uint8Array, offset: number, length: number): number {
   if (tcb.finQueued || tcb.state === CLOSED) throw sendError(tcb);
   if (tcb.sendBuffer.length === 0) noteFirstText(tcb);
-  const most = mayBuffer(tcb) ? length : 0;
+  const allowed = withinNotSentLimit(tcb, length);
+  const most = mayBuffer(tcb) ? allowed : 0;
   let taken = tcb.sendBuffer.append(source, offset, most);
   if (taken < most && growSendBuffer(tcb, flightSize(tcb))) {
-    taken += tcb.sendBuffer.append(source, offset + taken, length - taken);
+    taken += tcb.sendBuffer.append(source, offset + taken, most - taken);
   }
   if (taken < length) {
     tcb.writeBlocked = true;
     // Nothing of ours is under way whose ACK would make room: what is missing is pages of the pool.
-    if (tcb.sendBuffer.length < tcb.sendBuffer.limit) {
+    if (taken < allowed && tcb.sendBuffer.length < tcb.sendBuffer.limit) {
       tcb.context.starved.push(tcb.index);
       lackPages(tcb.context);
     }

@@ -7,11 +7,24 @@ import { mayReceive, type Tcb } from "./tcb.ts";
 /** The most that a window field can say, in units of the scale. */
 export const LARGEST_FIELD = 0xffff;
 const LARGEST_SHIFT = 14;
+/** Of the scale, in a receive buffer. */
+export const FEWEST_UNITS = 4;
 
 /** The smallest shift with which a window field can name `bytes` (RFC 7323 2.3). */
 export function windowShiftFor(bytes: number): number {
   let shift = 0;
   while (shift < LARGEST_SHIFT && LARGEST_FIELD << shift < bytes) shift++;
+  return shift;
+}
+
+/**
+ * The shift that we offer: that of the largest window there may be. Where the program has chosen a buffer that is only a few
+ * units of it, a smaller one: nothing would be left of the first window.
+ */
+export function ourWindowShift(tcb: Tcb): number {
+  const { receiveBuffer } = tcb.tuning;
+  let shift = windowShiftFor(Math.max(tcb.context.tcp.maxReceiveBuffer, receiveBuffer));
+  while (receiveBuffer > 0 && shift > 0 && FEWEST_UNITS << shift > receiveBuffer) shift--;
   return shift;
 }
 
@@ -30,7 +43,9 @@ export function receiveWindow(tcb: Tcb): number {
 export function takeWindowField(tcb: Tcb, shift: number): number {
   const current = receiveWindow(tcb);
   const wanted = offerable(tcb);
-  const window = wanted - current >= smallestStep(tcb) ? wanted : current;
+  // Small steps are for data: the SYN, whose window has no scale, may have told too little, and a FIN takes no room.
+  const isFree = tcb.bytesReceived === 0 || tcb.finReceived;
+  const window = wanted - current >= smallestStep(tcb) || (isFree && wanted > current) ? wanted : current;
   let field = Math.min((window + (1 << shift) - 1) >> shift, LARGEST_FIELD);
   const room = tcb.receiveBuffer.limit - tcb.receiveBuffer.length;
   if (field << shift > room) field = window >> shift;
