@@ -89,8 +89,7 @@ export class StreamBuffer {
 
   /** Stores bytes behind the last one; returns how many fitted into the limit and the pool. */
   append(source: Uint8Array, offset: number, count: number): number {
-    const room = Math.max(this.limit - this.length, 0);
-    const stored = this.store(this.length, source, offset, Math.min(count, room));
+    const stored = this.store(this.length, source, offset, Math.min(count, this.limit - this.length));
     this.length += stored;
     return stored;
   }
