@@ -1,6 +1,7 @@
 import type { ConnectOptions } from "../../../src/socket/socket-set.ts";
 import type { CongestionControlName } from "../../../src/socket/tcp/congestion/control.ts";
 import { chooseControl } from "../../../src/socket/tcp/congestion.ts";
+import type { ListenerSpec, TcpListener } from "../../../src/socket/tcp/listener.ts";
 import { ESTABLISHED } from "../../../src/socket/tcp/tcb.ts";
 import { setKeepAlive } from "../../../src/socket/tcp/user-calls.ts";
 import { notSentLimit, type TcpFile } from "./tcp-file.ts";
@@ -133,7 +134,7 @@ function applyToListener(file: TcpFile, name: string): void {
   if (listener === null) return;
   switch (name) {
     case "TCP_MAXSEG":
-      listener.maxSegmentSize = options.get(name) || Number.POSITIVE_INFINITY;
+      change(listener, { maxSegmentSize: options.get(name) || Number.POSITIVE_INFINITY });
       break;
     case "SO_RCVBUF":
     case "TCP_WINDOW_CLAMP":
@@ -149,14 +150,19 @@ function applyToListener(file: TcpFile, name: string): void {
       listener.tune({ timeToLive: options.get(name) || DEFAULT_TTL });
       break;
     case "TCP_USER_TIMEOUT":
-      listener.userTimeoutMs = options.get(name);
+      change(listener, { userTimeoutMs: options.get(name) });
       break;
     case "TCP_CONGESTION": {
       const control = options.congestion === null ? null : controlNamed(options.congestion);
-      if (control !== null) listener.congestionControl = control;
+      if (control !== null) change(listener, { congestionControl: control });
       break;
     }
   }
+}
+
+/** What a listener of the stack is made of is settled when it is made; here it may change as long as it listens. */
+function change(listener: TcpListener, changes: Partial<ListenerSpec>): void {
+  Object.assign(listener.spec, changes);
 }
 
 function changeControl(file: TcpFile): void {
