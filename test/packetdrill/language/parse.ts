@@ -52,7 +52,8 @@ export function parseScript(file: string, text: string, options: ParseOptions = 
 function readOptions(reader: Reader, defines: Map<string, string>): Script["options"] {
   const options: { name: string; value: string; place: { file: string; line: number } }[] = [];
   while (reader.looksAt(OPTION)) {
-    const place = reader.place;
+    reader.skip();
+    const { place } = reader;
     const name = (reader.take(OPTION) ?? "").slice(2);
     const value = reader.eat("=")
       ? (reader.takeHere(OPTION_VALUE) ?? reader.expected(`a value for --${name}`))

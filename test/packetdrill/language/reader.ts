@@ -80,16 +80,19 @@ export class Reader {
     return found[0];
   }
 
+  /** Whether `pattern` (sticky) finds something after space; stays where it is, so that space is nobody's. */
   looksAt(pattern: RegExp): boolean {
-    this.skip();
-    pattern.lastIndex = this.at;
+    BLANK.lastIndex = this.at;
+    BLANK.test(this.text);
+    pattern.lastIndex = BLANK.lastIndex;
     return pattern.test(this.text);
   }
 
   eat(symbol: string): boolean {
-    this.skip();
-    if (!this.text.startsWith(symbol, this.at)) return false;
-    this.at += symbol.length;
+    BLANK.lastIndex = this.at;
+    BLANK.test(this.text);
+    if (!this.text.startsWith(symbol, BLANK.lastIndex)) return false;
+    this.at = BLANK.lastIndex + symbol.length;
     return true;
   }
 

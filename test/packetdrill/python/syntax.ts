@@ -339,10 +339,14 @@ class Parser {
   }
 }
 
-const CONSTANTS: Record<string, Constant> = { True: true, False: false, None: null };
+const CONSTANTS = new Map<string, Constant>([
+  ["True", true],
+  ["False", false],
+  ["None", null],
+]);
 
 function named(name: string): Expression {
-  const value = CONSTANTS[name];
+  const value = CONSTANTS.get(name);
   return value === undefined ? { kind: "name", name } : { kind: "constant", value };
 }
 

@@ -38,7 +38,11 @@ export function tokenize(code: string): Token[] {
 
 /** The first line of a snippet begins where the code does: what stands before it in the script is no indentation. */
 function joinedLines(code: string): string[] {
-  return code.trim().replace(/\\\n/g, " ").replaceAll("\t", "        ").split("\n");
+  return code
+    .trim()
+    .replace(/\\(?:\n|$)/g, " ")
+    .replaceAll("\t", "        ")
+    .split("\n");
 }
 
 function indent(tokens: Token[], indents: number[], width: number): void {
