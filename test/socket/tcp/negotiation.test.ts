@@ -67,7 +67,11 @@ describe("slowStartAfterIdle", () => {
 
 describe("the window that is told", () => {
   scenario("behind a handshake is all there is: the SYN's had no scale", () => {
-    const s = closed({ passive: false, tcp: { receiveBuffer: 65_700, maxReceiveBuffer: 2 << 20 }, wscale: 0 });
+    const s = closed({
+      passive: false,
+      tcp: { receiveBuffer: 65_700, maxReceiveBuffer: 2 << 20 },
+      wscale: 0,
+    });
     connects(s);
     s.sends({ flags: "S", seq: 0, wscale: 6, win: 65_535 });
     s.receives(s.syn("S."));
