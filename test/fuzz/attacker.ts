@@ -51,6 +51,14 @@ export class Attacker implements Attack {
     memory.fill(0xa5);
   }
 
+  get offset(): number {
+    return this.frame.offset;
+  }
+
+  get length(): number {
+    return this.frame.length;
+  }
+
   next(frame: Frame): boolean {
     if (this.left === 0) return false;
     this.left--;

@@ -15,7 +15,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { catchPrey, play, ROUND_FRAMES, runSeed } from "./hunt.ts";
 import { parseJournal } from "./journal.ts";
-import { startWatchdog } from "./watchdog.ts";
+import type { RoundOptions } from "./round.ts";
+import { startWatchdog, type Watchdog } from "./watchdog.ts";
 
 interface State {
   readonly from: number;
@@ -45,6 +46,7 @@ const { values } = parseArgs({
   },
 });
 const SAVE_EVERY_MS = 2_000;
+let watchdog: Watchdog | null = null;
 
 function whole(name: "seed" | "frames" | "seconds"): number {
   const value = Number(values[name]);
@@ -85,10 +87,9 @@ function fuzz(state: State): State {
   const seconds = values.seconds === undefined ? Number.POSITIVE_INFINITY : whole("seconds");
   const frames = values.seconds === undefined ? whole("frames") : Number.POSITIVE_INFINITY;
   const ends = performance.now() + seconds * 1_000;
-  const watchdog = startWatchdog();
+  watchdog = startWatchdog();
   let savedAt = performance.now();
   while (state.frames < frames && performance.now() < ends) {
-    watchdog.note(state.next);
     round(state, Math.min(ROUND_FRAMES, frames - state.frames));
     const now = performance.now();
     if (now - savedAt < SAVE_EVERY_MS) continue;
@@ -106,7 +107,7 @@ function round(state: State, frames: number): void {
   const seed = state.next++;
   const started = performance.now();
   const { user, system } = process.cpuUsage();
-  const report = runSeed(seed, frames);
+  const report = runSeed(seed, frames, watched(seed));
   const cpu = process.cpuUsage();
   state.wallMs += performance.now() - started;
   state.cpuMs += (cpu.user + cpu.system - user - system) / 1_000;
@@ -122,9 +123,14 @@ function round(state: State, frames: number): void {
   tell(seed, frames);
 }
 
+/** Tells the watchdog of each round. */
+function watched(seed: number): RoundOptions {
+  return { onWorld: () => watchdog?.note(seed) };
+}
+
 /** Writes down what the seed has found. */
 function tell(seed: number, frames: number): void {
-  const { message, text, script } = catchPrey(seed, frames);
+  const { message, text, script } = catchPrey(seed, frames, watched(seed));
   mkdirSync(values.out, { recursive: true });
   const name = join(values.out, `fuzz-${seed}`);
   writeFileSync(`${name}.journal`, text);

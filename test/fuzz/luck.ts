@@ -2,6 +2,7 @@ import { OK } from "../../src/errors.ts";
 import { seqDiff } from "../../src/socket/tcp/seq.ts";
 import { SYN_RECEIVED, SYN_SENT, type Tcb, TIME_WAIT } from "../../src/socket/tcp/tcb.ts";
 import { read16, read32 } from "../../src/wire/bytes.ts";
+import { checksum } from "../../src/wire/checksum.ts";
 import { ipv4Address } from "../../src/wire/ip-address.ts";
 import {
   checkIpv4,
@@ -61,6 +62,7 @@ export function luckOf(target: Target, bytes: Uint8Array, offset: number, length
   if (luck === BLIND) return BLIND;
   // What is damaged is dropped, however well it is aimed.
   if (ipv4IsFragment(bytes, ip) || checkIpv4(bytes, ip, rest) !== OK) return BLIND;
+  if (checksum(bytes, ip, at - ip) !== 0) return BLIND;
   const { source, destination } = segment;
   return verifyTcp(bytes, at, total - (at - ip), source, destination) ? luck : BLIND;
 }

@@ -4,10 +4,14 @@ import type { FrameSource } from "./attack-device.ts";
 import { STAGINGS, type Staging } from "./flavours.ts";
 import type { Scenario } from "./scenario.ts";
 import { Snapshot } from "./snapshot.ts";
+import { isReset, mustNotBeAnswered } from "./unanswerable.ts";
 import { Finding, OTHER_SOCKETS, World } from "./world.ts";
 
 /** A source that knows how many of its frames look like something old of the peer's. */
 export interface Attack extends FrameSource {
+  /** Where the frame is that was handed out last. */
+  readonly offset: number;
+  readonly length: number;
   readonly answered: number;
   /** Time of the burst, in ms. */
   now: number;
@@ -51,6 +55,9 @@ const LOSSY_DELIVERY_MS = 60_000;
 /** A round ends within these, an attack's half-open connections and TIME-WAIT included. */
 const END_STEPS = 80;
 const END_STEP_MS = 10_000;
+/** ICMP errors that an interface sends at most: at once, and in a second. */
+const ICMP_BURST = 50;
+const ICMP_PER_SECOND = 1_000;
 /** Real time that a burst may take, when the machine does something else beside. */
 const SLOW_MS = 10_000;
 
@@ -75,6 +82,7 @@ class Round {
   /** When the first answer was sent, in ms, and how many were more than the limit counts. */
   private firstAnswerAt = -1;
   private excused = 0;
+  private startedAt = 0;
   /** Time in which nothing has arrived, though something was written, in ms. */
   private stalledMs = 0;
 
@@ -89,6 +97,7 @@ class Round {
     try {
       this.staging.prepare(this.world);
       this.expectState("begins");
+      this.startedAt = this.world.now;
       plan.begin(this.world, this.staging);
       for (let action = plan.next(); action !== null; action = plan.next()) {
         if (action.kind === "wait") this.wait(action.ms);
@@ -130,7 +139,7 @@ class Round {
     const started = performance.now();
     const { segmentsToPeer, sent } = device;
     const { answered } = attack;
-    const { framesReceived } = stats;
+    const { framesReceived, tcpResetsSent } = stats;
     attack.now = world.now;
     device.source = attack;
     world.settle();
@@ -144,10 +153,21 @@ class Round {
     this.answers += answers;
     const difference = before.difference(tcb, old > 0);
     if (difference !== null) throw new Finding(`changed ${difference[0]}`, difference[1]);
+    if (frames === 1 && answers > 0) this.checkOneAnswer(attack, stats.tcpResetsSent - tcpResetsSent);
     if (answers > frames) throw new Finding("answers", `${answers} answers to ${frames} frames`);
     this.countAnswers(toPeer, old);
+    const seconds = (world.now - this.startedAt) / SECOND_MS;
+    if (stats.icmpErrorsSent > ICMP_BURST + seconds * ICMP_PER_SECOND) {
+      throw new Finding("icmp", `${stats.icmpErrorsSent} errors in ${seconds} s`);
+    }
     this.check?.(world);
     if (tookMs > SLOW_MS) throw new Finding("slow", `${frames} frames took ${Math.round(tookMs)} ms`);
+  }
+
+  private checkOneAnswer(attack: Attack, resets: number): void {
+    const { medium } = this.world.scenario;
+    if (mustNotBeAnswered(medium, attack)) throw new Finding("answered", "what RFC 1122 forbids to answer");
+    if (resets > 0 && isReset(medium, attack)) throw new Finding("answered", "a reset, by a reset");
   }
 
   /** RFC 5961 7: no more on the connection than the limit allows, but one for each that looks like the peer's. */

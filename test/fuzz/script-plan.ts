@@ -36,14 +36,17 @@ class Recorded implements Attack {
   at = 0;
   answered = 0;
   now = 0;
+  length = 0;
+  readonly offset: number;
   private readonly target: Target;
 
   constructor(target: Target) {
     this.target = target;
+    this.offset = offsetOf(target.medium);
   }
 
   next(frame: Frame): boolean {
-    const offset = offsetOf(this.target.medium);
+    const { offset } = this;
     while (this.at < this.frames.length) {
       const recorded = this.frames[this.at++];
       memory.set(recorded, offset);
@@ -53,6 +56,7 @@ class Recorded implements Attack {
       frame.bytes = memory;
       frame.offset = offset;
       frame.length = recorded.length;
+      this.length = recorded.length;
       frame.checksumOffloaded = false;
       frame.segmentSize = 0;
       return true;

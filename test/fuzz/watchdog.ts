@@ -1,7 +1,7 @@
 import { Worker } from "node:worker_threads";
 
-/** Real time without a new round, after which the process is taken to hang: making something small takes a while, too. */
-const PATIENCE_MS = 600_000;
+/** Real time without a new round, after which the process is taken to hang. */
+const PATIENCE_MS = 60_000;
 
 /** Looks at the process from outside: code that never returns cannot be asked. */
 export interface Watchdog {
