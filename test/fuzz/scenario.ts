@@ -42,6 +42,8 @@ export interface Scenario {
 }
 
 const KIB = 1_024;
+/** Enough for all that a scenario lets be buffered: where it runs short, connections that do not read are given up. */
+const MEMORY = 8_192 * KIB;
 
 /** What the seed stands for. Fifteen seeds in a row have all flavours. */
 export function scenarioOf(seed: number): Scenario {
@@ -58,7 +60,7 @@ export function scenarioOf(seed: number): Scenario {
     delayMs: dice.pick([1, 5, 5, 50]),
     loss: isOpen(flavour) ? dice.pick([0, 0, 0, 0.02]) : 0,
     tcp: [settings(dice), settings(dice)],
-    memory: dice.pick([256, 1_024, 1_024, 4_096]) * KIB,
+    memory: MEMORY,
     iss: [initialSequence(dice), initialSequence(dice)],
     keepAliveMs: dice.pick([0, 0, 5_000]),
   };

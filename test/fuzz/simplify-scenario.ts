@@ -12,7 +12,6 @@ const CHANGES: readonly Partial<Scenario>[] = [
   { keepAliveMs: 0 },
   { delayMs: 5 },
   { mtu: 1_500 },
-  { memory: 1 << 20 },
 ];
 
 /** The same journal in plainer scenarios, of which none need show the same. */
