@@ -2,6 +2,13 @@ import { END_OF_STREAM, type TcpSocket } from "../../src/index.ts";
 
 const LARGEST_READ = 65_536;
 
+/** In whole seconds, as system calls have it. */
+export const KEEP_ALIVE_INTERVAL_MS = 1_000;
+export const KEEP_ALIVE_PROBES = 30;
+
+/** What a program does with its socket, with bytes or with an idle time in ms. */
+export type LoggedCall = "write" | "read" | "shutdown" | "keepAlive";
+
 /** One end of the connection: writes a stream whose bytes tell where they belong, and looks at those of the other's. */
 export class Endpoint {
   socket: TcpSocket | null = null;
@@ -15,7 +22,8 @@ export class Endpoint {
   /** Bytes that it writes at each act, as far as there is room. */
   rate = 0;
   /** Is told of what the program does with its socket, as system calls. */
-  log: ((call: "write" | "read", bytes: number) => void) | null = null;
+  log: ((call: LoggedCall, count: number) => void) | null = null;
+  private isShut = false;
   private readonly salt: number;
   private readonly otherSalt: number;
   private readonly buffer = new Uint8Array(LARGEST_READ);
@@ -41,6 +49,20 @@ export class Endpoint {
     this.written += taken;
     if (taken > 0) this.log?.("write", taken);
     return taken;
+  }
+
+  keepAlive(idleMs: number): void {
+    this.log?.("keepAlive", idleMs);
+    this.socket?.setKeepAlive(idleMs, KEEP_ALIVE_INTERVAL_MS, KEEP_ALIVE_PROBES);
+  }
+
+  /** Has nothing more to say. */
+  shutdown(): void {
+    const { socket } = this;
+    if (socket === null || this.isShut) return;
+    this.isShut = true;
+    this.log?.("shutdown", 0);
+    socket.shutdown();
   }
 
   /** Reads what there is; returns what is wrong with it, or `null`. */

@@ -72,7 +72,7 @@ export const STAGINGS: Readonly<Record<Flavour, Staging>> = {
     state: "FIN_WAIT_2",
     prepare(world) {
       establish(world);
-      world.ours.socket?.shutdown();
+      world.ours.shutdown();
       settleDown(world);
       world.theirs.rate = CHUNK;
     },
@@ -82,7 +82,7 @@ export const STAGINGS: Readonly<Record<Flavour, Staging>> = {
     state: "CLOSE_WAIT",
     prepare(world) {
       establish(world);
-      world.theirs.socket?.shutdown();
+      world.theirs.shutdown();
       settleDown(world);
       world.ours.rate = CHUNK;
     },
@@ -118,7 +118,7 @@ export const STAGINGS: Readonly<Record<Flavour, Staging>> = {
       establish(world);
       world.cut();
       world.ours.write(5_000);
-      world.ours.socket?.shutdown();
+      world.ours.shutdown();
       world.pass(1);
     },
   },
@@ -127,8 +127,8 @@ export const STAGINGS: Readonly<Record<Flavour, Staging>> = {
     state: "CLOSING",
     prepare(world) {
       establish(world);
-      world.ours.socket?.shutdown();
-      world.theirs.socket?.shutdown();
+      world.ours.shutdown();
+      world.theirs.shutdown();
       world.pass(1.5 * world.scenario.delayMs);
       world.cut();
     },
@@ -138,11 +138,11 @@ export const STAGINGS: Readonly<Record<Flavour, Staging>> = {
     state: "LAST_ACK",
     prepare(world) {
       establish(world);
-      world.theirs.socket?.shutdown();
+      world.theirs.shutdown();
       settleDown(world);
       world.cut();
       world.ours.write(5_000);
-      world.ours.socket?.shutdown();
+      world.ours.shutdown();
       world.pass(1);
     },
   },
@@ -152,9 +152,9 @@ export const STAGINGS: Readonly<Record<Flavour, Staging>> = {
     totalMs: 40_000,
     prepare(world) {
       establish(world);
-      world.ours.socket?.shutdown();
+      world.ours.shutdown();
       settleDown(world);
-      world.theirs.socket?.shutdown();
+      world.theirs.shutdown();
       world.pass(5 * world.scenario.delayMs);
     },
   },
@@ -166,7 +166,7 @@ function establish(world: World): void {
     world.pass(100);
   world.aim();
   const { keepAliveMs } = world.scenario;
-  if (keepAliveMs > 0) world.ours.socket?.setKeepAlive(keepAliveMs, 1_000, 30);
+  if (keepAliveMs > 0) world.ours.keepAlive(keepAliveMs);
   settleDown(world);
 }
 

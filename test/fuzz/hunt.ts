@@ -64,7 +64,7 @@ export function catchPrey(
     message,
     journal,
     text: formatJournal(journal, title),
-    script: packetdrillScript(journal, title),
+    script: packetdrillScript(journal, title, options),
   };
 }
 

@@ -204,8 +204,8 @@ class Round {
       // Who can still write says something: an attacked handshake, too, is to end in a connection.
       for (const end of greeting.splice(0)) if (mayWrite(end.socket?.state)) end.write(1_000);
       if (step === 0) continue;
-      ours.socket.shutdown();
-      theirs.socket.shutdown();
+      ours.shutdown();
+      theirs.shutdown();
       if (ours.socket.isClosed && theirs.socket.isClosed && !this.isAnyoneLeft()) break;
     }
     for (const [end, who] of [

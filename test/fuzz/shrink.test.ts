@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Stats } from "../../src/index.ts";
+import { runText } from "../packetdrill/files.ts";
+import { Settings } from "../packetdrill/run/settings.ts";
 import { catchPrey, play, runSeed } from "./hunt.ts";
 import { formatJournal, type Journal, parseJournal } from "./journal.ts";
 import { leaveOut } from "./leave-out.ts";
@@ -52,6 +54,19 @@ describe("what is found is made small", () => {
     const options = objecting(({ tcpChallengeAcks }) => tcpChallengeAcks >= 5);
     expect(framesOf(catchPrey(15, FRAMES, options, TRIALS).journal).length).toBe(5);
   });
+});
+
+test("its script is one: where the stack was right, it passes", () => {
+  const options = objecting(({ tcpChallengeAcks }) => tcpChallengeAcks > 1);
+  // One that connects, with keep-alive and timestamps; one that is connected to; one that is half closed.
+  for (const seed of [0, 1, 8]) {
+    const { script } = catchPrey(seed, FRAMES, options, TRIALS);
+    expect(runText(`seed ${seed}`, script, new Settings()).failure).toBeNull();
+    // What it expects counts: the last answer, once more.
+    const twice = script.replace(/( \+0 > [^\n]*\n)(?=\/\/ Here)/, "$1$1");
+    expect(twice.length).toBeGreaterThan(script.length);
+    expect(runText(`seed ${seed}`, twice, new Settings()).failure).not.toBeNull();
+  }
 });
 
 describe("a journal", () => {
