@@ -43,8 +43,9 @@ export function receiveWindow(tcb: Tcb): number {
 export function takeWindowField(tcb: Tcb, shift: number): number {
   const current = receiveWindow(tcb);
   const wanted = offerable(tcb);
-  // Small steps are for data: the SYN, whose window has no scale, may have told too little, and a FIN takes no room.
-  const isFree = tcb.bytesReceived === 0 || tcb.finReceived;
+  // Small steps are for data: the SYN, whose window has no scale, may have told too little, and a FIN takes no room. A window
+  // that is shut stays so.
+  const isFree = current > 0 && (tcb.bytesReceived === 0 || tcb.finReceived);
   const window = wanted - current >= smallestStep(tcb) || (isFree && wanted > current) ? wanted : current;
   let field = Math.min((window + (1 << shift) - 1) >> shift, LARGEST_FIELD);
   const room = tcb.receiveBuffer.limit - tcb.receiveBuffer.length;
