@@ -17,8 +17,8 @@ import {
   parseCidr,
   sameAddress,
 } from "../src/wire/ip-address.ts";
-import type { DeviceConfig, InterfaceConfig } from "./config-complete.ts";
-import type { Section } from "./config-read.ts";
+import type { DeviceConfig, InterfaceConfig, MiddlewareConfig } from "./config-complete.ts";
+import type { Given, Section } from "./config-read.ts";
 import { INTERFACE, type MIDDLEWARE } from "./config-schema.ts";
 
 /** RFC 8200 section 5. */
@@ -232,4 +232,21 @@ function checkProbabilities(section: Section): void {
     section.where,
     `has probabilities that add up to ${Number(sum.toFixed(9))} (${given.join(", ")}); a frame has one fate, so keep them within 1.`,
   );
+}
+
+/** Several workers share each device, which not every device and not everything around one can be. */
+export function checkWorkers(
+  { value, where }: Given,
+  devices: readonly DeviceConfig[],
+  middleware: readonly MiddlewareConfig[],
+): void {
+  if (devices.some(({ type }) => type === "memory")) {
+    refuse(
+      where,
+      `is ${value}, and both ends of a memory pair are in one thread: leave it out, or take tun, tap or raw.`,
+    );
+  }
+  if (middleware.some(({ type }) => type === "replay")) {
+    refuse(where, `is ${value}, and each worker would play the whole capture: leave it out, or the replay.`);
+  }
 }

@@ -3,13 +3,20 @@
 import type { Medium } from "../src/device.ts";
 import { StackError } from "../src/errors.ts";
 import { cidrContains, parseCidr } from "../src/wire/ip-address.ts";
-import { checkAddressesDiffer, checkDevice, checkInterface, checkMiddleware } from "./config-check.ts";
+import {
+  checkAddressesDiffer,
+  checkDevice,
+  checkInterface,
+  checkMiddleware,
+  checkWorkers,
+} from "./config-check.ts";
 import { type Given, NOTHING, type Section, type Settings } from "./config-read.ts";
 import {
   belongsTo,
   camelCase,
   DEVICE,
   type DeviceType,
+  type HOST,
   type INTERFACE,
   keysOf,
   MIDDLEWARE,
@@ -22,6 +29,8 @@ import { nearest } from "./suggest.ts";
 
 /** A configuration that was checked, with defaults in place. */
 export interface Config {
+  /** Threads that the program is to run in, each with a stack of its own, where that are several; see `startWorkers`. */
+  readonly workers?: number;
   /** One at least. */
   readonly devices: readonly DeviceConfig[];
   /** In the order in which they are put around the devices: the first is nearest. */
@@ -59,6 +68,7 @@ const DEFAULT_HOST_ADDRESS = "192.168.69.100/24";
  */
 export function complete(settings: Settings): Config {
   const sections = settings.device.length === 0 ? [NOTHING] : settings.device;
+  const workers = completeHost(settings.host);
   checkNamesDiffer(sections);
   const devices = sections.map(completeDevice);
   const middleware = settings.middleware.map((section) => completeMiddleware(section, sections));
@@ -72,7 +82,17 @@ export function complete(settings: Settings): Config {
     return iface;
   });
   checkAddressesDiffer(own, interfaces);
-  return { devices, middleware, interfaces };
+  const host = settings.host[0]?.given.workers;
+  if (workers > 1 && host !== undefined) checkWorkers(host, devices, middleware);
+  return { ...(workers > 1 ? { workers } : {}), devices, middleware, interfaces };
+}
+
+function completeHost(sections: readonly Section[]): number {
+  if (sections.length > 1) {
+    throw new StackError("EINVAL", `${sections[1].where} is one [host] too many: a program has one.`);
+  }
+  const { workers } = fill("host", sections[0] ?? NOTHING, "", "program") as Values<typeof HOST>;
+  return workers ?? 1;
 }
 
 /** What frames of the device start with. */

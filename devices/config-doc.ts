@@ -11,6 +11,7 @@ const HEADINGS: Readonly<Record<TableName, string>> = {
   device: "[device]",
   middleware: "[[middleware]]",
   interface: "[interface]",
+  host: "[host]",
 };
 const COLUMNS = ["table", "key", "value", "unless given", "of", "flag", "what it does"];
 

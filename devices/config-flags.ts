@@ -12,12 +12,12 @@ const EXAMPLE_FILE = "examples/config/tun.toml";
 /** A flag, and the key that it stands for. */
 interface Flag {
   readonly flag: string;
-  readonly table: "device" | "interface";
+  readonly table: "device" | "interface" | "host";
   readonly name: string;
   readonly key: Key<unknown>;
 }
 
-const FLAGS: readonly Flag[] = (["device", "interface"] as const).flatMap((table) =>
+const FLAGS: readonly Flag[] = (["device", "interface", "host"] as const).flatMap((table) =>
   Object.entries(keysOf(table)).flatMap(([name, key]) =>
     key.flag === undefined ? [] : [{ flag: key.flag, table, name, key }],
   ),
@@ -90,8 +90,8 @@ function negated(flag: string): string {
  */
 export function configFromFlags(argv: readonly string[]): { config: Config; rest: string[] } {
   const rest: string[] = [];
-  const given: Record<Flag["table"], Record<string, Given>> = { device: {}, interface: {} };
-  let file: Settings = { device: [], middleware: [], interface: [] };
+  const given: Record<Flag["table"], Record<string, Given>> = { device: {}, interface: {}, host: {} };
+  let file: Settings = { host: [], device: [], middleware: [], interface: [] };
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i];
     if (argument === "--") {
@@ -157,7 +157,9 @@ function override(file: Settings, given: Record<Flag["table"], Record<string, Gi
   const medium = mediumOf({ type: type as DeviceType });
   const devices = file.device.length === 0 ? [NOTHING] : file.device;
   const interfaces = file.interface.length === 0 && file.device.length < 2 ? [NOTHING] : file.interface;
+  const [host = NOTHING, ...others] = file.host;
   return {
+    host: [merge(host, given.host), ...others],
     device: devices.map((section) =>
       merge(isOther ? fitting(section, String(type), "device") : section, given.device),
     ),

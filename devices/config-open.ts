@@ -14,6 +14,8 @@ import { type ReplayOptions, replay } from "./replay.ts";
 import { openTap } from "./tap.ts";
 import { trace } from "./trace.ts";
 import { openTun } from "./tun.ts";
+import { WorkerDevice } from "./worker-device.ts";
+import { type WorkerShare, workerFile } from "./worker-share.ts";
 
 /** A device that a configuration describes, open. */
 export interface OpenedDevice {
@@ -35,6 +37,8 @@ export interface OpenConfigOptions {
   readonly print?: (line: string) => void;
   /** `false` where super-segments and unfinished checksums are unwelcome, whatever the configuration says. */
   readonly offload?: boolean;
+  /** In a worker: which it is, and what it shares with the others; `runWorker` knows. */
+  readonly share?: WorkerShare;
   /** `true` for every frame on a raw device's interface, and not only what is for the stack. */
   readonly promiscuous?: boolean;
 }
@@ -80,12 +84,12 @@ export function openInterfaces(config: Config, options: OpenConfigOptions = {}):
  */
 export function openDevices(config: Config, options: OpenConfigOptions = {}): OpenedDevice[] {
   const opened: OpenedDevice[] = [];
-  const around = new Surroundings(config.middleware, options.print ?? printError);
+  const around = new Surroundings(config.middleware, options.print ?? printError, options.share);
   try {
     for (const [i, device] of config.devices.entries()) {
       const wanted = options.offload === undefined ? device : { ...device, offload: options.offload };
       const above = config.interfaces.find((iface) => iface.device === i);
-      const bare = openBare(wanted, above?.addresses ?? [], options.promiscuous === true);
+      const bare = openBare(wanted, above?.addresses ?? [], options.promiscuous === true, i, options.share);
       // Closed with the others if what follows fails.
       opened.push(bare);
       opened[i] = { ...bare, device: around.wrap(bare.device, device, i) };
@@ -101,7 +105,15 @@ export function openDevices(config: Config, options: OpenConfigOptions = {}): Op
 }
 
 /** @param addresses of the stack on it: those that the kernel must not have as well */
-function openBare(config: DeviceConfig, addresses: readonly string[], promiscuous: boolean): OpenedDevice {
+function openBare(
+  given: DeviceConfig,
+  addresses: readonly string[],
+  promiscuous: boolean,
+  number: number,
+  share: WorkerShare | undefined,
+): OpenedDevice {
+  const line = share?.lines[number];
+  const config = { ...given, ...line?.settings };
   const { type } = config;
   if (type === "memory") {
     const [device, peer] = memoryPair(config);
@@ -113,18 +125,29 @@ function openBare(config: DeviceConfig, addresses: readonly string[], promiscuou
       : type === "tap"
         ? openTap(config)
         : openTun(config);
-  return { device, peer: null, type, name: device.name, mtu: device.capabilities.mtu };
+  const { mtu } = device.capabilities;
+  const { name } = device;
+  if (line === undefined || share === undefined) return { device, peer: null, type, name, mtu };
+  const own = new WorkerDevice(device, line, share.worker);
+  share.opened.push(own);
+  return { device: own, peer: null, type, name, mtu };
 }
 
 /** What is put around devices; one capture file serves several of them. */
 class Surroundings {
   private readonly middleware: readonly MiddlewareConfig[];
   private readonly print: (line: string) => void;
+  private readonly share: WorkerShare | undefined;
   private readonly files = new Map<string, CaptureSink>();
 
-  constructor(middleware: readonly MiddlewareConfig[], print: (line: string) => void) {
+  constructor(
+    middleware: readonly MiddlewareConfig[],
+    print: (line: string) => void,
+    share: WorkerShare | undefined,
+  ) {
     this.middleware = middleware;
     this.print = print;
+    this.share = share;
   }
 
   /** Puts around a device what its own keys ask for, and then each middleware in its order. */
@@ -162,7 +185,11 @@ class Surroundings {
   private sink(path: string, options: MiddlewareConfig): CaptureSink {
     let sink = this.files.get(path);
     if (sink === undefined) {
-      sink = captureFile(path, options);
+      // Two writers of one file would overwrite each other's records.
+      sink = captureFile(
+        this.share === undefined ? path : workerFile(path, this.share.worker.index),
+        options,
+      );
       this.files.set(path, sink);
     }
     return sink;

@@ -40,6 +40,7 @@ export function readSettings(object: unknown, source: string): Settings {
   }
   const sections = (name: TableName) => readSections(object[name], name, source);
   return {
+    host: sections("host"),
     device: sections("device"),
     middleware: sections("middleware"),
     interface: sections("interface"),

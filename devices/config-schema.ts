@@ -3,6 +3,7 @@
  * are read, flags understood, usage texts and the table in CONFIG.md written by what stands here.
  */
 
+import { MOST_WORKERS } from "../src/wire/worker-share.ts";
 import {
   ADDRESS,
   BOOLEAN,
@@ -59,6 +60,15 @@ const DEVICE_TYPES = ["memory", "tun", "tap", "raw"] as const;
 const MIDDLEWARE_TYPES = ["trace", "pcap", "replay", "fault", "fuzz"] as const;
 const LARGEST = Number.MAX_SAFE_INTEGER;
 const SEED = integer(0, 0xffff_ffff);
+
+/** What runs above the devices. */
+export const HOST = {
+  workers: key(integer(1, MOST_WORKERS, "COUNT"), {
+    doc: "threads, each with a stack of its own, that share the devices; tun, tap and raw only",
+    default: 1,
+    flag: "--workers",
+  }),
+} as const;
 
 /** What carries the frames. */
 export const DEVICE = {
@@ -294,7 +304,7 @@ export const INTERFACE = {
   }),
 } as const;
 
-export const TABLES = { device: DEVICE, middleware: MIDDLEWARE, interface: INTERFACE } as const;
+export const TABLES = { device: DEVICE, middleware: MIDDLEWARE, interface: INTERFACE, host: HOST } as const;
 export type TableName = keyof typeof TABLES;
 
 export type DeviceType = (typeof DEVICE_TYPES)[number];

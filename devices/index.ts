@@ -50,7 +50,14 @@ export {
   type StreamDeviceOptions,
   streamDevice,
 } from "./packet-stream.ts";
-export { checkNotKernels, openRaw, type RawCounts, type RawDevice, type RawOptions } from "./raw.ts";
+export {
+  checkNotKernels,
+  type Fanout,
+  openRaw,
+  type RawCounts,
+  type RawDevice,
+  type RawOptions,
+} from "./raw.ts";
 export { type ReplayCounts, type ReplayDevice, type ReplayOptions, replay } from "./replay.ts";
 export type { LinkAddresses } from "./replay-frame.ts";
 export { openTap, type TapCounts, type TapDevice, type TapOptions } from "./tap.ts";
@@ -58,3 +65,7 @@ export type { Timed } from "./timing.ts";
 export { type TraceOptions, trace } from "./trace.ts";
 export { openTun, type TunCounts, type TunDevice, type TunOptions } from "./tun.ts";
 export { descriptorsOf, type Pollable, waitForAny, wakeAtOf } from "./wait.ts";
+export type { Counters, OpenedLine } from "./worker-messages.ts";
+export { isWorker, runWorker, type WorkerContext, type WorkerProgram } from "./worker-program.ts";
+export type { WorkerLine, WorkerShare } from "./worker-share.ts";
+export { type StartWorkersOptions, startWorkers, type WorkerCounters, type Workers } from "./workers.ts";

@@ -5,11 +5,11 @@ import type { Cidr, IpAddress } from "../src/wire/ip-address.ts";
 import { LinkMonitor } from "./linux/link-monitor.ts";
 import type { Link } from "./linux/netlink.ts";
 import { checkNotKernels } from "./linux/packet-addresses.ts";
-import { mediumProblem, type RawCounts, RawInterface } from "./linux/raw-interface.ts";
+import { type Fanout, mediumProblem, type RawCounts, RawInterface } from "./linux/raw-interface.ts";
 import { randomStationAddress, stationAddress } from "./linux/station-address.ts";
 import { interfaceNameProblem } from "./linux/tun-ioctl.ts";
 
-export { checkNotKernels, type RawCounts };
+export { checkNotKernels, type Fanout, type RawCounts };
 
 export interface RawOptions {
   /** The interface, which has to exist and to be up: the end of a veth pair, a macvlan, a network card. */
@@ -39,6 +39,8 @@ export interface RawOptions {
   readonly bypassQueue?: boolean;
   /** Bytes that may wait in the kernel, each way, 4,096 or more; 4 MiB unless told. */
   readonly bufferSize?: number;
+  /** Frames are divided among several such devices on the interface; this one gets all unless told. See `startWorkers`. */
+  readonly fanout?: Fanout;
 }
 
 /** An interface of Linux, shared with the kernel: frames to the stack's hardware address are received. */
@@ -46,6 +48,8 @@ export interface RawDevice extends Device {
   /** The interface's name; it follows a renaming. */
   readonly name: string;
   readonly counts: RawCounts;
+  /** The group of sockets that it shares frames with; -1 for none. */
+  readonly fanoutGroup: number;
   /** What poll(2) is to wait for; see `waitForAny`. */
   readonly descriptors: readonly number[];
   wait(timeoutMs: number): boolean;
@@ -101,6 +105,7 @@ export function openRaw(options: RawOptions): RawDevice {
       ring: options.ring ?? !offload,
       bypassQueue: options.bypassQueue === true,
       bufferSize,
+      fanout: options.fanout ?? null,
     });
   } catch (error) {
     monitor.close();

@@ -4,14 +4,22 @@
  */
 
 import { parseArgs } from "node:util";
-import { type OpenedConfig, openInterfaces } from "../devices/index.ts";
+import {
+  isWorker,
+  type OpenedConfig,
+  openInterfaces,
+  runWorker,
+  type WorkerContext,
+} from "../devices/index.ts";
 import { type Host, open } from "../src/index.ts";
 import { DEVICE_USAGE, describeDevice, deviceFlags, run, UsageError } from "./lib/command.ts";
+import { supervise } from "./lib/crew.ts";
 import { printEvents } from "./lib/events.ts";
 import { type Forwarding, forward } from "./lib/forward.ts";
 import { serveHttp } from "./lib/http-server.ts";
 import { neighbourOf, otherHost } from "./lib/neighbour.ts";
 import { serve, startServices } from "./lib/services.ts";
+import { closeAtSignal } from "./lib/signals.ts";
 import { site } from "./lib/site.ts";
 
 const USAGE = `\
@@ -51,22 +59,6 @@ function parseFlags(argv: string[]) {
   return { config, forwards };
 }
 
-/** Closes everything at the first signal; the second one does not wait for that. */
-function closeAtSignal(hosts: readonly Host[]): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  let isClosing = false;
-  const onSignal = async (_name: string, number: number) => {
-    if (isClosing) process.exit(128 + number);
-    isClosing = true;
-    // The server first: what it still sends is to reach whoever was forwarded to it.
-    for (const host of hosts) await host.close();
-    resolve(0);
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  return promise;
-}
-
 /** Forwards ports of this machine to the server, by way of a host at the other end of a memory pair. */
 async function openWays(
   opened: OpenedConfig,
@@ -86,23 +78,44 @@ async function openWays(
   return ways;
 }
 
-await run(USAGE, async (argv) => {
+/** Opens all the ports of a host. */
+function serveAll(host: Host, place: string): void {
+  serve(host, 80, (connection) => serveHttp(connection, site(place)));
+  startServices(host);
+}
+
+/** One of several workers: the same ports as the others have, on a part of the same devices. */
+async function work({ interfaces, worker }: WorkerContext): Promise<Host> {
+  // What befalls a device befalls it for all: one tells.
+  const tell = worker.index === 0 ? { onDeviceEvent: printEvents(interfaces) } : {};
+  const host = await open({ interfaces, worker, ...tell });
+  serveAll(host, `${interfaces.map(describeDevice).join("; ")}, worker ${worker.index} of ${worker.count}`);
+  return host;
+}
+
+async function main(argv: string[]): Promise<number> {
   const { config, forwards } = parseFlags(argv);
+  if (config.workers !== undefined) return supervise(config, import.meta.url);
   const opened = openInterfaces(config);
   const host = await open({ interfaces: opened, onDeviceEvent: printEvents(opened) });
   const hosts = [host];
   try {
     const devices = opened.map(describeDevice).join("; ");
-    serve(host, 80, (connection) => serveHttp(connection, site(devices)));
-    startServices(host);
+    serveAll(host, devices);
     console.log(`tapwire serves on ${host.addresses.join(", ")} (${devices}):`);
     console.log("  http 80; echo 7, discard 9, daytime 13, chargen 19, on TCP and UDP");
     const ways = await openWays(opened[0], forwards, hosts);
-    const done = closeAtSignal(hosts);
+    const done = closeAtSignal(async () => {
+      // The server first: what it still sends is to reach whoever was forwarded to it.
+      for (const each of hosts) await each.close();
+    });
     console.log(ways.length === 0 ? "Nothing of this machine leads there." : `Try: ${ways[0]}`);
     return await done;
   } catch (error) {
     await Promise.all(hosts.map((each) => each.close()));
     throw error;
   }
-});
+}
+
+if (isWorker()) await runWorker(work);
+else await run(USAGE, main);

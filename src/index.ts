@@ -65,3 +65,4 @@ export {
   parseCidr,
   sameAddress,
 } from "./wire/ip-address.ts";
+export type { WorkerPlace } from "./wire/worker-share.ts";

@@ -15,6 +15,7 @@ import { type TcpSettings, tcpSettings } from "./socket/tcp/settings.ts";
 import { Stats } from "./stats.ts";
 import { BufferPool, PAGE_SIZE } from "./storage/buffer-pool.ts";
 import { parseAddress, parseCidr } from "./wire/ip-address.ts";
+import { ALONE, checkPlace, type WorkerPlace } from "./wire/worker-share.ts";
 
 export interface StackOptions {
   /** Bytes that all TCP connections together may buffer; 64 MiB by default, used only as far as they are touched. */
@@ -23,6 +24,11 @@ export interface StackOptions {
   readonly maxSockets?: number;
   /** Where secrets, sequence numbers and ports come from; the operating system by default. */
   readonly random?: Random;
+  /**
+   * Which one this is of several stacks with the same addresses, each in a thread of its own: it then takes local ports and
+   * echo identifiers of a share of its own only, by which its answers are known. Unless told there is one.
+   */
+  readonly worker?: WorkerPlace | undefined;
   /** What of TCP's behaviour should be otherwise. */
   readonly tcp?: Partial<TcpSettings>;
 }
@@ -101,11 +107,13 @@ export class Stack {
         `memory must be from ${SMALLEST_MEMORY} to ${LARGEST_MEMORY} bytes, not ${memory}`,
       );
     }
+    const worker = options.worker ?? ALONE;
+    checkPlace(worker);
     const settings = tcpSettings(options.tcp);
     settings.maxOrphans = Math.min(settings.maxOrphans, Math.max(maxSockets >> 1, 1));
     const pool = new BufferPool(memory);
     this.maxSockets = maxSockets;
-    this.context = new SocketContext(maxSockets, this.stats, random, pool, settings, this.routes);
+    this.context = new SocketContext(maxSockets, this.stats, random, pool, settings, this.routes, worker);
     this.sockets = new SocketSet(this.context, maxSockets);
   }
 

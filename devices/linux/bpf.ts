@@ -14,6 +14,28 @@ import { PACKET_OUTGOING } from "./packet-abi.ts";
 const LOAD_WORD = 0x20;
 const LOAD_HALF = 0x28;
 const LOAD_BYTE = 0x30;
+/** Of a load: its place is counted from the index register. */
+const INDEXED = 0x20;
+/** Into the index register: the length of an IPv4 header, whose first byte lies there. */
+const LOAD_HEADER_LENGTH = 0xb1;
+const LOAD_SCRATCH = 0x60;
+const LOAD_SCRATCH_INDEX = 0x61;
+const STORE_SCRATCH = 0x02;
+const COPY_TO_INDEX = 0x07;
+const COPY_FROM_INDEX = 0x87;
+const WITH_INDEX = 0x08;
+const ARITHMETIC = {
+  "+": 0x04,
+  "-": 0x14,
+  "*": 0x24,
+  "|": 0x44,
+  "&": 0x54,
+  "<<": 0x64,
+  ">>": 0x74,
+  "^": 0xa4,
+};
+const RETURN_IT = 0x16;
+const JUMP_AT_LEAST = 0x35;
 const JUMP_EQUAL = 0x15;
 const JUMP_SET = 0x45;
 const RETURN = 0x06;
@@ -22,12 +44,23 @@ const RETURN = 0x06;
 const PACKET_TYPE = -0x1000 + 4;
 const EVERYTHING = 0x40000;
 
-/** A step of a program. Jumps name the step to go on with: a label, or `"next"`. */
+/**
+ * A step of a program, which computes with one number and has an index beside it. Jumps name the step to go on with: a
+ * label, or `"next"`.
+ */
 export type Step =
-  | { readonly load: 1 | 2 | 4; readonly at: number }
-  | { readonly test: "=" | "&"; readonly value: number; readonly yes: string; readonly no: string }
+  | { readonly load: 1 | 2 | 4; readonly at: number; readonly indexed?: boolean }
+  | { readonly test: "=" | "&" | ">="; readonly value: number; readonly yes: string; readonly no: string }
   | { readonly label: string }
-  | { readonly keep: number };
+  | { readonly keep: number | "it" }
+  | { readonly headerLength: number }
+  | { readonly index: "it" | "to it" }
+  | { readonly store: number }
+  | { readonly restore: number; readonly to?: "index" }
+  | { readonly compute: keyof typeof ARITHMETIC; readonly by: number | "index" };
+
+const LOADS = { 1: LOAD_BYTE, 2: LOAD_HALF, 4: LOAD_WORD };
+const JUMPS = { "=": JUMP_EQUAL, "&": JUMP_SET, ">=": JUMP_AT_LEAST };
 
 /**
  * The program as an array of `struct sock_filter`: code, where to go on if so and if not, operand.
@@ -57,11 +90,22 @@ export function assemble(steps: readonly Step[]): Uint8Array {
     at++;
   };
   for (const step of steps) {
-    if ("load" in step)
-      emit(step.load === 4 ? LOAD_WORD : step.load === 2 ? LOAD_HALF : LOAD_BYTE, 0, 0, step.at);
-    else if ("test" in step)
-      emit(step.test === "=" ? JUMP_EQUAL : JUMP_SET, jump(step.yes), jump(step.no), step.value);
-    else if ("keep" in step) emit(RETURN, 0, 0, step.keep);
+    if ("load" in step) emit(LOADS[step.load] + (step.indexed ? INDEXED : 0), 0, 0, step.at);
+    else if ("test" in step) emit(JUMPS[step.test], jump(step.yes), jump(step.no), step.value);
+    else if ("headerLength" in step) emit(LOAD_HEADER_LENGTH, 0, 0, step.headerLength);
+    else if ("index" in step) emit(step.index === "it" ? COPY_TO_INDEX : COPY_FROM_INDEX, 0, 0, 0);
+    else if ("store" in step) emit(STORE_SCRATCH, 0, 0, step.store);
+    else if ("restore" in step)
+      emit(step.to === "index" ? LOAD_SCRATCH_INDEX : LOAD_SCRATCH, 0, 0, step.restore);
+    else if ("compute" in step)
+      emit(
+        ARITHMETIC[step.compute] + (step.by === "index" ? WITH_INDEX : 0),
+        0,
+        0,
+        step.by === "index" ? 0 : step.by,
+      );
+    else if ("keep" in step)
+      emit(step.keep === "it" ? RETURN_IT : RETURN, 0, 0, step.keep === "it" ? 0 : step.keep);
   }
   return new Uint8Array(program.buffer);
 }

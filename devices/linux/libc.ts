@@ -15,6 +15,9 @@ const SYMBOLS = {
   ioctl: { args: [i32, u64, ptr], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
   poll: { args: [ptr, u64, i32], returns: i32 },
+  eventfd: { args: [u32, i32], returns: i32 },
+  // For what the C library has no function for: up to five arguments, numbers or addresses.
+  syscall: { args: [i64_fast, ptr, ptr, ptr, ptr, ptr], returns: i64_fast },
   sigaction: { args: [i32, ptr, ptr], returns: i32 },
   socket: { args: [i32, i32, i32], returns: i32 },
   send: { args: [i32, ptr, u64, i32], returns: i32 },

@@ -26,8 +26,14 @@ export const PACKET_RESERVE = 12;
 export const PACKET_TX_RING = 13;
 export const PACKET_LOSS = 14;
 export const PACKET_VNET_HDR = 15;
+export const PACKET_FANOUT = 18;
 export const PACKET_QDISC_BYPASS = 20;
+export const PACKET_FANOUT_DATA = 22;
 export const PACKET_IGNORE_OUTGOING = 23;
+
+/** A program of ours says which socket of the group gets a frame, and the first member is told the group's number. */
+export const PACKET_FANOUT_CBPF = 6;
+export const PACKET_FANOUT_FLAG_UNIQUEID = 0x2000;
 
 /** `sll_pkttype` of a frame that this machine sends. */
 export const PACKET_OUTGOING = 4;

@@ -5,6 +5,10 @@ import { type Libc, libc } from "./libc.ts";
 import {
   AF_PACKET,
   PACKET_ADD_MEMBERSHIP,
+  PACKET_FANOUT,
+  PACKET_FANOUT_CBPF,
+  PACKET_FANOUT_DATA,
+  PACKET_FANOUT_FLAG_UNIQUEID,
   PACKET_IGNORE_OUTGOING,
   PACKET_MR_ALLMULTI,
   PACKET_MR_PROMISC,
@@ -74,13 +78,39 @@ export class PacketSocket {
 
   /** Lets the kernel run `program` on every frame; returns the error number, 0 for success. */
   filter(program: Uint8Array): number {
+    return this.setProgram(SOL_SOCKET, SO_ATTACH_FILTER, program);
+  }
+
+  /**
+   * Joins a group of sockets on the same interface, each of which gets a part of the frames, after `attach`. For group -1
+   * it makes a new one. Returns the error number, 0 for success.
+   */
+  joinGroup(group: number): number {
+    const isNew = group < 0;
+    const type = PACKET_FANOUT_CBPF | (isNew ? PACKET_FANOUT_FLAG_UNIQUEID : 0);
+    return this.setOption(PACKET_FANOUT, packInt((isNew ? 0 : group) | (type << 16)));
+  }
+
+  /** The group that it has joined; 0 is one, too. */
+  get group(): number {
+    this.answerLength[0] = 4;
+    this.c.getsockopt(this.fd, SOL_PACKET, PACKET_FANOUT, this.answer, this.answerLength);
+    return this.answer[0] & 0xffff;
+  }
+
+  /** The program that says which member of its group gets a frame; returns the error number, 0 for success. */
+  divide(program: Uint8Array): number {
+    return this.setProgram(SOL_PACKET, PACKET_FANOUT_DATA, program);
+  }
+
+  private setProgram(level: number, option: number, program: Uint8Array): number {
     // `struct sock_fprog` has the program's address: so both lie in memory that stays where it is.
     const memory = new Uint8Array(new ArrayBuffer(4096));
     const view = new DataView(memory.buffer);
     memory.set(program, 16);
     view.setUint16(0, program.length / 8, true);
     view.setBigUint64(8, BigInt(ptr(memory)) + 16n, true);
-    return this.set(SOL_SOCKET, SO_ATTACH_FILTER, memory.subarray(0, 16));
+    return this.set(level, option, memory.subarray(0, 16));
   }
 
   /** From now on frames of that interface come, and ours go out there; returns the error number, 0 for success. */

@@ -4,6 +4,7 @@ import { formatHardwareAddress, sameHardwareAddress } from "../../src/wire/ether
 import { frameFilter, incomingFilter } from "./bpf.ts";
 import { DeviceEvents } from "./device-events.ts";
 import { EAGAIN, EINTR, ENOBUFS, errnoCode, errnoName } from "./errno.ts";
+import { fanoutProgram } from "./fanout-program.ts";
 import { LARGEST_PACKET, LINK_HEADER, tooLong } from "./frame-size.ts";
 import type { LinkListener, LinkMonitor } from "./link-monitor.ts";
 import type { Link } from "./netlink.ts";
@@ -30,6 +31,16 @@ export interface RawCounts {
   readonly lastError: string;
 }
 
+/** How frames are divided among the devices of several workers, which are opened in the workers' order. */
+export interface Fanout {
+  /** The group that the first one has made; -1 for that one. */
+  readonly group: number;
+  /** How many there will be. */
+  readonly count: number;
+  /** Two odd numbers of 32 bits that nobody can guess; see `fanoutProgram`. */
+  readonly key: readonly [number, number];
+}
+
 /** What a raw device is to be, with nothing left open. */
 interface RawSettings {
   readonly hardwareAddress: Uint8Array;
@@ -39,6 +50,7 @@ interface RawSettings {
   readonly ring: boolean;
   readonly bypassQueue: boolean;
   readonly bufferSize: number;
+  readonly fanout: Fanout | null;
 }
 
 /** After so long a frame is offered again to an interface that had no room, in ms. */
@@ -104,6 +116,7 @@ export class RawInterface implements Device, LinkListener {
   private readonly events: DeviceEvents;
   private readonly pollSet = new PollSet();
   descriptors: readonly number[];
+  fanoutGroup = -1;
   /** The longest frame that is lent. It never shrinks: a sender may not have heard of a smaller MTU yet. */
   private largestFrame = 0;
   private writable: (() => void) | null = null;
@@ -147,6 +160,7 @@ export class RawInterface implements Device, LinkListener {
       io = settings.ring ? new PacketRing(socket) : new PacketMessages(socket);
       const problem = this.attach(link);
       if (problem !== null) throw problem;
+      if (settings.fanout !== null) this.join(settings.fanout);
     } catch (error) {
       io?.close();
       this.socket.close();
@@ -171,6 +185,13 @@ export class RawInterface implements Device, LinkListener {
     return this.monitor.name;
   }
 
+  private join({ group, count, key }: Fanout): void {
+    this.require(this.socket.joinGroup(group), "share frames with other workers");
+    this.fanoutGroup = this.socket.group;
+    // Whoever has joined may be asked for frames of a flow at once, so the first one brings the program.
+    if (group < 0) this.require(this.socket.divide(fanoutProgram(count, key)), "divide frames among workers");
+  }
+
   private require(errno: number, what: string): void {
     if (errno === 0) return;
     throw new StackError(
@@ -182,6 +203,12 @@ export class RawInterface implements Device, LinkListener {
   /** Ties the socket to an interface; returns what is in the way. */
   private attach(link: Link): StackError | null {
     const { settings, socket } = this;
+    if (this.fanoutGroup >= 0) {
+      return new StackError(
+        "ENODEV",
+        `${link.name} is another interface now, and workers that share one can't move to it: start them again.`,
+      );
+    }
     const isInterfaces = sameHardwareAddress(link.hardwareAddress, 0, settings.hardwareAddress, 0);
     const errno =
       socket.attach(link.index) ||

@@ -3,21 +3,17 @@
  *
  * Bun has no way to add a descriptor of ours to the ones that its loop waits for, but it does hand signals to
  * JavaScript, and Linux sends SIGIO for a descriptor with O_ASYNC. A signal a frame would cost more than the frame,
- * so O_ASYNC is set only while the reader has found nothing and waits: under load there are no signals at all.
+ * so O_ASYNC is set only while the reader has found nothing and waits: under load there are no signals at all. Signals
+ * reach the main thread only; in a worker the kernel is asked to poll in their place (aio-poll.ts).
  *
- * A signal takes some tens of microseconds to arrive. Where the next frame is likely to come sooner than that, the
+ * Either takes some tens of microseconds to arrive. Where the next frame is likely to come sooner than that, the
  * loop stays awake: it turns, and looks each time, for a bounded while. Whether that pays is learned from how long the
  * last waits were.
  */
 
-import { type Libc, libc } from "./libc.ts";
+import { PolledNews } from "./aio-poll.ts";
 import { LONGEST_WAIT_MS, POLLIN, PollSet } from "./poll.ts";
-import { acquireSignal, getUp, goToSleep, releaseSignal, type Sleeper } from "./sigio.ts";
-
-const F_GETFL = 3;
-const F_SETFL = 4;
-const F_SETOWN = 8;
-const O_ASYNC = 0x2000;
+import { type News, SignalNews, type Sleeper } from "./sigio.ts";
 
 /** How long the loop stays awake for the next frame, in ms. */
 const AWAKE_MS = 0.05;
@@ -25,17 +21,15 @@ const AWAKE_MS = 0.05;
 const WORTH_IT = 2;
 const SURE = 4;
 
-/** The readiness of one non-blocking descriptor, for the event loop of the main thread. */
+/** The readiness of one non-blocking descriptor, for the event loop of the thread that it is watched in. */
 export class Readiness implements Sleeper {
   readonly descriptor: number;
-  private readonly c: Libc = libc();
-  private readonly flags: number;
   private readonly poll = new PollSet();
   private readable: (() => void) | null = null;
   private keepAlive: ReturnType<typeof setInterval> | null = null;
   private keepsRunning = true;
-  private signals = false;
-  /** A signal may wake it. */
+  private news: News | null = null;
+  /** News may wake it. */
   private asleep = false;
   /** From `rest` to the callback. */
   private resting = false;
@@ -50,7 +44,6 @@ export class Readiness implements Sleeper {
 
   constructor(descriptor: number) {
     this.descriptor = descriptor;
-    this.flags = this.c.fcntl(descriptor, F_GETFL, 0);
   }
 
   /**
@@ -58,10 +51,10 @@ export class Readiness implements Sleeper {
    * `rest`. Until `close` the process keeps running, as it does for a listening socket, unless `isBackground` or `setRef`
    * says otherwise.
    *
-   * @throws StackError `ENOTSUP` in a worker, which signals do not reach
+   * @throws StackError `ENOTSUP` in a worker on a system that has no asynchronous poll, or allows none
    */
   watch(readable: () => void, isBackground = false): void {
-    this.useSignals();
+    this.news ??= Bun.isMainThread ? new SignalNews(this) : new PolledNews(this);
     this.readable = readable;
     // A timer that never fires is the cheapest thing that keeps the loop: it sleeps in epoll_wait until a signal.
     if (!isBackground) this.keepAlive ??= setInterval(() => {}, LONGEST_WAIT_MS);
@@ -74,13 +67,6 @@ export class Readiness implements Sleeper {
     this.keepsRunning = ref;
     if (ref) this.keepAlive?.ref();
     else this.keepAlive?.unref();
-  }
-
-  private useSignals(): void {
-    if (this.signals) return;
-    acquireSignal();
-    this.signals = true;
-    this.c.fcntl(this.descriptor, F_SETOWN, process.pid);
   }
 
   /** A read found nothing. The callback is called when there may be something again, and not before this returns. */
@@ -143,15 +129,13 @@ export class Readiness implements Sleeper {
   private arm(): void {
     if (this.asleep) return;
     this.asleep = true;
-    goToSleep(this);
-    this.c.fcntl(this.descriptor, F_SETFL, this.flags | O_ASYNC);
+    this.news?.arm();
   }
 
   private getUp(): void {
     if (!this.asleep) return;
     this.asleep = false;
-    getUp(this);
-    this.c.fcntl(this.descriptor, F_SETFL, this.flags);
+    this.news?.disarm();
   }
 
   /** Something was found, or an error. */
@@ -174,9 +158,7 @@ export class Readiness implements Sleeper {
     this.pause();
     if (this.keepAlive !== null) clearInterval(this.keepAlive);
     this.keepAlive = null;
-    if (!this.signals) return;
-    this.signals = false;
-    this.c.fcntl(this.descriptor, F_SETOWN, 0);
-    releaseSignal();
+    this.news?.close();
+    this.news = null;
   }
 }

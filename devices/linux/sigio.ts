@@ -10,6 +10,21 @@ import { StackError } from "../../src/errors.ts";
 import { type Libc, libc } from "./libc.ts";
 import { POLLIN, PollSet } from "./poll.ts";
 
+const F_GETFL = 3;
+const F_SETFL = 4;
+const F_SETOWN = 8;
+const O_ASYNC = 0x2000;
+
+/** How the news that a descriptor has become readable reaches the thread that sleeps until then. */
+export interface News {
+  /** From now on `wake` of the sleeper is called, once there is something that was not there before, or that was. */
+  arm(): void;
+  /** It is awake: `wake` may still be called, and need not be. */
+  disarm(): void;
+  /** Before the descriptor is closed. */
+  close(): void;
+}
+
 /** Something that sleeps until its descriptor becomes readable. */
 export interface Sleeper {
   readonly descriptor: number;
@@ -115,4 +130,34 @@ export function getUp(sleeper: Sleeper): void {
   if (i < 0) return;
   const last = sleeping.pop();
   if (last !== undefined && last !== sleeper) sleeping[i] = last;
+}
+
+/** News by signals, for the main thread. What lay there before `arm` sends none: the sleeper looks itself. */
+export class SignalNews implements News {
+  private readonly c: Libc = libc();
+  private readonly sleeper: Sleeper;
+  private readonly flags: number;
+
+  /** @throws StackError `ENOTSUP` in a worker */
+  constructor(sleeper: Sleeper) {
+    this.sleeper = sleeper;
+    acquireSignal();
+    this.flags = this.c.fcntl(sleeper.descriptor, F_GETFL, 0);
+    this.c.fcntl(sleeper.descriptor, F_SETOWN, process.pid);
+  }
+
+  arm(): void {
+    goToSleep(this.sleeper);
+    this.c.fcntl(this.sleeper.descriptor, F_SETFL, this.flags | O_ASYNC);
+  }
+
+  disarm(): void {
+    getUp(this.sleeper);
+    this.c.fcntl(this.sleeper.descriptor, F_SETFL, this.flags);
+  }
+
+  close(): void {
+    this.c.fcntl(this.sleeper.descriptor, F_SETOWN, 0);
+    releaseSignal();
+  }
 }

@@ -7,6 +7,7 @@ import { EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, EPERM, errnoCode, errnoN
 import { cString, libc } from "./libc.ts";
 import type { Link, RouteSocket } from "./netlink.ts";
 import {
+  IFF_MULTI_QUEUE,
   IFF_NO_PI,
   IFF_TAP,
   IFF_TUN,
@@ -34,6 +35,7 @@ export type TunKind = "tun" | "tap";
 
 /** How the kernel's end is to be. */
 export interface KernelSettings {
+  readonly multiQueue: boolean;
   readonly mtu: number;
   readonly queueLength: number | undefined;
   readonly address: Cidr | undefined;
@@ -104,9 +106,14 @@ export function attach(
   kind: TunKind,
   name: string,
   vnet: boolean,
+  multiQueue: boolean,
 ): { errno: number; name: string } {
   const c = libc();
-  const flags = (kind === "tun" ? IFF_TUN : IFF_TAP) | IFF_NO_PI | (vnet ? IFF_VNET_HDR : 0);
+  const flags =
+    (kind === "tun" ? IFF_TUN : IFF_TAP) |
+    IFF_NO_PI |
+    (vnet ? IFF_VNET_HDR : 0) |
+    (multiQueue ? IFF_MULTI_QUEUE : 0);
   const request = packInterfaceRequest(name, flags);
   if (c.ioctl(fd, TUNSETIFF, request) < 0) return { errno: c.errno(), name };
   return { errno: 0, name: interfaceName(request) };
@@ -160,7 +167,7 @@ function check(errno: number, name: string, action: string): void {
 }
 
 /** Why the interface could not be attached to. */
-export function attachError(errno: number, kind: TunKind, name: string): StackError {
+export function attachError(errno: number, kind: TunKind, name: string, multiQueue: boolean): StackError {
   const code = errnoCode(errno);
   const what = kind.toUpperCase();
   const which = name === "" ? `A ${what} interface` : `The ${what} interface ${name}`;
@@ -174,7 +181,10 @@ export function attachError(errno: number, kind: TunKind, name: string): StackEr
     );
   }
   if (errno === EINVAL) {
-    return new StackError(code, `${which} exists, but as another kind of interface: choose another name.`);
+    const queues = multiQueue
+      ? `, or for one program only: choose another name, or make it with "ip tuntap add dev ${name} mode ${kind} multi_queue".`
+      : ", or for several queues: choose another name.";
+    return new StackError(code, `${which} exists, but as another kind of interface${queues}`);
   }
   return new StackError(code, `${which} could not be opened (${errnoName(errno)}).`);
 }

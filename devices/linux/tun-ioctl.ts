@@ -16,6 +16,8 @@ export const TUNSETVNETLE = 0x400454dc;
 export const IFF_TUN = 0x0001;
 /** Frames start with an Ethernet header. */
 export const IFF_TAP = 0x0002;
+/** The interface has a queue for each descriptor that is attached to it, up to 256. */
+export const IFF_MULTI_QUEUE = 0x0100;
 /** No four bytes of flags and protocol in front of each frame. */
 export const IFF_NO_PI = 0x1000;
 /** A virtio-net header in front of each frame. */

@@ -42,6 +42,12 @@ export interface TunTapOptions {
    * `true` unless told. What the kernel does not know is left out; `capabilities` say what was agreed on.
    */
   readonly offload?: boolean;
+  /**
+   * Whether others may open the same interface, too, and each gets a queue of its own; `false` unless told. The kernel gives
+   * a flow's packets to the queue that the flow's last packet was sent from, and where none was in the last three seconds,
+   * to one that addresses and ports choose. See `startWorkers`.
+   */
+  readonly multiQueue?: boolean;
 }
 
 /** How many frames passed, and how many did not. */
@@ -322,7 +328,7 @@ class TunTap implements TunTapDevice, LinkListener {
   /** There is an interface of the name again, whoever made it. */
   linkAppeared(link: Link): void {
     if (this.closed || isAttached(this.fd)) return;
-    const { errno, name } = attach(this.fd, this.kind, link.name, this.vnet !== 0);
+    const { errno, name } = attach(this.fd, this.kind, link.name, this.vnet !== 0, this.settings.multiQueue);
     if (errno === 0) {
       this.attempts = 0;
       this.refused = 0;
@@ -336,7 +342,10 @@ class TunTap implements TunTapDevice, LinkListener {
     } else {
       this.attempts = 0;
       this.refused = link.index;
-      this.events.emit({ type: "error", error: attachError(errno, this.kind, link.name) });
+      this.events.emit({
+        type: "error",
+        error: attachError(errno, this.kind, link.name, this.settings.multiQueue),
+      });
     }
   }
 
@@ -407,13 +416,14 @@ export function openTunTap(
     );
   }
 
-  const settings: KernelSettings = { mtu, queueLength, address };
+  const multiQueue = options.multiQueue === true;
+  const settings: KernelSettings = { multiQueue, mtu, queueLength, address };
   const fd = openDriver();
   let monitor: LinkMonitor | null = null;
   try {
     const vnet = options.offload !== false && hasVnetHeaders(fd);
-    const { errno, name } = attach(fd, kind, wantedName, vnet);
-    if (errno !== 0) throw attachError(errno, kind, wantedName);
+    const { errno, name } = attach(fd, kind, wantedName, vnet, multiQueue);
+    if (errno !== 0) throw attachError(errno, kind, wantedName, multiQueue);
     const offload = agreeOnOffload(fd, vnet);
     monitor = new LinkMonitor();
     configure(monitor.routes, existing(monitor, name), settings);

@@ -66,7 +66,7 @@ const KINDS: Readonly<Record<DeviceType, string>> = {
 };
 
 /** What the device is, in words. */
-export function describeDevice({ type, name, mtu }: OpenedDevice): string {
+export function describeDevice({ type, name, mtu }: Pick<OpenedDevice, "type" | "name" | "mtu">): string {
   return `${KINDS[type]}${name === null ? "" : ` ${name}`}, MTU ${mtu}`;
 }
 

@@ -4,6 +4,7 @@ import type { BufferPool } from "../storage/buffer-pool.ts";
 import { DeadlineHeap } from "../storage/deadline-heap.ts";
 import { FlowTable } from "../storage/flow-table.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
+import { ALONE, type WorkerPlace } from "../wire/worker-share.ts";
 import { PathMtus } from "./path-mtus.ts";
 import { PortRegistry } from "./ports.ts";
 import type { Routing } from "./routing.ts";
@@ -26,6 +27,8 @@ export class SocketContext {
   readonly pool: BufferPool;
   readonly tcp: TcpSettings;
   readonly routing: Routing;
+  /** Which one this is of several stacks with the same addresses. */
+  readonly worker: WorkerPlace;
   /** Connections by their 4-tuple. */
   readonly flows: FlowTable;
   /** What the paths to other hosts carry, where it is less than our interface does. */
@@ -61,15 +64,17 @@ export class SocketContext {
     pool: BufferPool,
     tcp: TcpSettings,
     routing: Routing,
+    worker: WorkerPlace = ALONE,
   ) {
     this.stats = stats;
     this.random = random;
     this.pool = pool;
     this.tcp = tcp;
     this.routing = routing;
+    this.worker = worker;
     this.flows = new FlowTable(maxSockets, random.next(), random.next());
-    this.tcpPorts = new PortRegistry("TCP", random, true);
-    this.udpPorts = new PortRegistry("UDP", random);
+    this.tcpPorts = new PortRegistry("TCP", random, true, worker);
+    this.udpPorts = new PortRegistry("UDP", random, false, worker);
     this.isn = new IsnGenerator(random);
     this.cookies = new SynCookies(random);
     this.halfOpen = new HalfOpenCount(Math.min(tcp.maxHalfOpen, Math.max(1, maxSockets >> 1)));

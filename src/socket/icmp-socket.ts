@@ -5,6 +5,7 @@ import { PacketRing } from "../storage/packet-ring.ts";
 import { ICMP_ECHO_REPLY, ICMPV4_HEADER_LENGTH } from "../wire/icmpv4.ts";
 import { IpAddress, isUnspecified } from "../wire/ip-address.ts";
 import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
+import { IDENTIFIER_BITS, identifierOwner, shareStart, type WorkerPlace } from "../wire/worker-share.ts";
 import type { SocketContext } from "./context.ts";
 import { READABLE, WRITABLE } from "./events.ts";
 import { requireRoute } from "./routing.ts";
@@ -255,6 +256,12 @@ export class IcmpSocket {
 /** The ICMP sockets of a stack by their identifiers. */
 export class IcmpIdentifiers {
   private readonly sockets = new Map<number, IcmpSocket>();
+  private readonly worker: WorkerPlace;
+
+  /** @param worker whose share of the identifiers is chosen from */
+  constructor(worker: WorkerPlace) {
+    this.worker = worker;
+  }
 
   find(identifier: number): IcmpSocket | null {
     return this.sockets.get(identifier) ?? null;
@@ -268,18 +275,37 @@ export class IcmpIdentifiers {
   choose(identifier: number | undefined, random: Random): number {
     if (identifier !== undefined) {
       requireRange(identifier, 0, IDENTIFIERS - 1, "an ICMP identifier");
+      this.requireOwn(identifier);
       if (!this.sockets.has(identifier)) return identifier;
       throw new StackError(
         "EADDRINUSE",
         `ICMP identifier ${identifier} is in use on this stack: close the socket that has it, or choose another one`,
       );
     }
-    const first = random.next() & (IDENTIFIERS - 1);
-    for (let tries = 0; tries < IDENTIFIERS; tries++) {
-      const candidate = (first + tries) & (IDENTIFIERS - 1);
+    const { start, count } = this.share;
+    const first = (random.next() >>> 0) % count;
+    for (let tries = 0; tries < count; tries++) {
+      const candidate = start + ((first + tries) % count);
       if (!this.sockets.has(candidate)) return candidate;
     }
-    throw new StackError("EADDRNOTAVAIL", "all 65536 ICMP identifiers are in use: close ICMP sockets");
+    throw new StackError("EADDRNOTAVAIL", `all ${count} ICMP identifiers are in use: close ICMP sockets`);
+  }
+
+  private get share(): { start: number; count: number } {
+    const { index, count } = this.worker;
+    const start = shareStart(index, count, IDENTIFIER_BITS);
+    return { start, count: shareStart(index + 1, count, IDENTIFIER_BITS) - start };
+  }
+
+  private requireOwn(identifier: number): void {
+    const { index, count } = this.worker;
+    if (identifierOwner(identifier, count) === index) return;
+    const share = this.share;
+    throw new StackError(
+      "EADDRNOTAVAIL",
+      `replies with ICMP identifier ${identifier} would go to another worker than this one, number ${index} of ${count}: ` +
+        `choose one from ${share.start} to ${share.start + share.count - 1}, or none`,
+    );
   }
 
   add(socket: IcmpSocket): void {

@@ -1,11 +1,16 @@
 import { StackError } from "../errors.ts";
 import type { Random } from "../random.ts";
 import { formatAddress, type IpAddress, isUnspecified, sameAddress } from "../wire/ip-address.ts";
+import {
+  ALONE,
+  EPHEMERAL_BITS,
+  FIRST_EPHEMERAL,
+  portOwner,
+  shareStart,
+  type WorkerPlace,
+} from "../wire/worker-share.ts";
 import { keyedSipHash, type SipHash } from "./siphash.ts";
 
-/** The dynamic ports of RFC 6056 3.2: 49152 to 65535. */
-const FIRST_EPHEMERAL = 49152;
-const EPHEMERAL_COUNT = 65536 - FIRST_EPHEMERAL;
 /** Counters of RFC 6056 3.3.4: destinations share one of these, so that a busy one tells little of the others. */
 const COUNTERS = 256;
 
@@ -23,6 +28,10 @@ export type PortTest = (port: number) => boolean;
 export class PortRegistry {
   private readonly protocol: string;
   private readonly isShadowing: boolean;
+  private readonly worker: WorkerPlace;
+  /** The ephemeral ports that are chosen from: `[first, first + count)`. */
+  private readonly first: number;
+  private readonly count: number;
   private readonly bound = new Map<number, Binding[]>();
   private readonly offsetHash: SipHash;
   private readonly counterHash: SipHash;
@@ -32,10 +41,15 @@ export class PortRegistry {
   /**
    * @param protocol its name in error messages
    * @param isShadowing a port may be bound to all addresses and to some of them besides, which then have it for themselves
+   * @param worker whose share of the ephemeral ports is chosen from
    */
-  constructor(protocol: string, random: Random, isShadowing = false) {
+  constructor(protocol: string, random: Random, isShadowing = false, worker: WorkerPlace = ALONE) {
+    const { index, count } = worker;
     this.protocol = protocol;
     this.isShadowing = isShadowing;
+    this.worker = worker;
+    this.first = FIRST_EPHEMERAL + shareStart(index, count, EPHEMERAL_BITS);
+    this.count = FIRST_EPHEMERAL + shareStart(index + 1, count, EPHEMERAL_BITS) - this.first;
     this.offsetHash = keyedSipHash(random);
     this.counterHash = keyedSipHash(random);
     for (let i = 0; i < COUNTERS; i++) this.counters[i] = random.next();
@@ -81,6 +95,21 @@ export class PortRegistry {
   }
 
   /**
+   * A connection that is opened from `port` has to get its answers: of several workers, each has ports of its own.
+   *
+   * @throws StackError EADDRNOTAVAIL
+   */
+  requireOwn(port: number): void {
+    const { index, count } = this.worker;
+    if (count === 1 || portOwner(port, count) === index) return;
+    throw new StackError(
+      "EADDRNOTAVAIL",
+      `answers to local ${this.protocol} port ${port} would go to another worker than this one, number ${index} of ${count}: ` +
+        `choose a port from ${this.first} to ${this.first + this.count - 1}, or none`,
+    );
+  }
+
+  /**
    * A local port for a connection to this remote end: RFC 6056 3.3.4, algorithm 4. The first candidate depends on both
    * ends and a secret, the next ones follow it, so that a peer sees ports in turn and nobody else can guess them.
    *
@@ -90,15 +119,16 @@ export class PortRegistry {
     const words = this.words;
     words.set([local.w0, local.w1, local.w2, local.w3, remote.w0, remote.w1, remote.w2, remote.w3]);
     words[8] = remotePort;
-    const offset = (this.offsetHash.hash(words, 9) >>> 0) % EPHEMERAL_COUNT;
+    const { first, count } = this;
+    const offset = (this.offsetHash.hash(words, 9) >>> 0) % count;
     const counter = (this.counterHash.hash(words, 9) >>> 0) % COUNTERS;
-    for (let tries = 0; tries < EPHEMERAL_COUNT; tries++) {
-      const port = FIRST_EPHEMERAL + ((offset + this.counters[counter]++) % EPHEMERAL_COUNT);
+    for (let tries = 0; tries < count; tries++) {
+      const port = first + ((offset + this.counters[counter]++) % count);
       if (!this.bound.has(port) && isFree(port)) return port;
     }
     throw new StackError(
       "EADDRNOTAVAIL",
-      `all ${EPHEMERAL_COUNT} ephemeral ${this.protocol} ports are in use towards ` +
+      `all ${count} ephemeral ${this.protocol} ports are in use towards ` +
         `${formatAddress(remote)}:${remotePort}: close connections, or bind a local port below ${FIRST_EPHEMERAL}`,
     );
   }

@@ -106,10 +106,11 @@ export class SocketSet {
   /** How many of the starved are still to be looked at. */
   private hungry = 0;
   private readonly udpSockets = new Map<number, UdpSocket[]>();
-  private readonly icmpSockets = new IcmpIdentifiers();
+  private readonly icmpSockets: IcmpIdentifiers;
 
   constructor(context: SocketContext, maxSockets: number) {
     this.context = context;
+    this.icmpSockets = new IcmpIdentifiers(context.worker);
     this.sockets = new Array<Socket | null>(maxSockets).fill(null);
     this.free = new Int32Array(maxSockets);
     for (let i = 0; i < maxSockets; i++) this.free[i] = maxSockets - 1 - i;
@@ -193,6 +194,7 @@ export class SocketSet {
       localPort = context.tcpPorts.choose(local, remote, options.port, isFree);
     } else {
       requirePort(localPort, 1, "a local TCP port");
+      context.tcpPorts.requireOwn(localPort);
       if (!isFree(localPort) || context.tcpPorts.isBound(localPort)) {
         throw new StackError(
           "EADDRINUSE",

@@ -140,7 +140,7 @@ test("the usage has a line for each flag, and names the default device", () => {
   const flags = [...usage.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, flag]) => flag);
   expect(flags).toEqual([
     ...["--config", "--device", "--name", "--mtu", "--host-address", "--hardware-address", "--no-offload"],
-    ...["--capture", "--trace", "--address", "--gateway"],
+    ...["--capture", "--trace", "--address", "--gateway", "--workers"],
   ]);
   expect(usage).toContain("memory, tun, tap or raw [memory]\n");
   expect(configUsage()).toContain("memory, tun, tap or raw [tun]\n");
