@@ -43,6 +43,7 @@ export class Workers {
   private readonly lines: readonly WorkerLine[];
   private readonly end = Promise.withResolvers<void>();
   private closing: Promise<WorkerCounters> | null = null;
+  private failure: Error | null = null;
 
   /** Made by `startWorkers`. */
   constructor(crew: readonly Member[], lines: readonly WorkerLine[], devices: readonly OpenedLine[]) {
@@ -52,10 +53,10 @@ export class Workers {
     this.ended = this.end.promise;
     this.ended.catch(() => {});
     for (const member of crew) {
-      void member.failed.then(async (error) => {
+      void member.failed.then((error) => {
         if (this.closing !== null) return;
-        await this.close();
-        this.end.reject(error);
+        this.failure = error;
+        void this.close();
       });
     }
   }
@@ -75,8 +76,8 @@ export class Workers {
   private async closeAll(): Promise<WorkerCounters> {
     const each = await Promise.all(this.crew.map((member) => member.close()));
     closeBells(this.lines);
-    // Behind what a failure has to say.
-    queueMicrotask(() => this.end.resolve());
+    if (this.failure === null) this.end.resolve();
+    else this.end.reject(this.failure);
     return { total: addUp(each), each };
   }
 }

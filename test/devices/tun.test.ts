@@ -1,6 +1,4 @@
 import { describe, expect, test } from "bun:test";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { openTun, type TunDevice, type TunOptions } from "../../devices/tun.ts";
 import { Frame } from "../../src/device.ts";
 import { parseCidr } from "../../src/wire/ip-address.ts";
@@ -426,29 +424,4 @@ describe("readiness of a TUN device", () => {
       expect(Number(stdout.match(/busy for (.*)/)?.[1])).toBeLessThan(60);
     },
   );
-
-  systemTest("a worker is told to use wait, before a signal ends the process", ["tun"], async (ns) => {
-    const script = `
-      import { isMainThread, parentPort, Worker } from "node:worker_threads";
-      if (isMainThread) {
-        const worker = new Worker(process.argv[1]);
-        worker.on("message", (message) => { console.log(message); process.exit(0); });
-      } else {
-        const { openTun } = await import(${JSON.stringify(TUN_MODULE)});
-        try {
-          openTun({ hostAddress: "${HOST}/24" }).onReadable(() => {});
-          parentPort.postMessage("no error");
-        } catch (error) {
-          parentPort.postMessage(error.code + " " + error.message);
-        }
-      }
-    `;
-    const file = join(tmpdir(), `tapwire-worker-${process.pid}.mjs`);
-    await Bun.write(file, script);
-    try {
-      expect(await ns.ok([process.execPath, file])).toMatch(/^ENOTSUP .*wait\(\)/);
-    } finally {
-      await Bun.file(file).delete();
-    }
-  });
 });
