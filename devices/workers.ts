@@ -176,9 +176,11 @@ class Member {
  *
  * @example
  * ```ts
- * const workers = await startWorkers(config, import.meta.url);
- * process.on("SIGTERM", () => workers.close());
- * await workers.ended;
+ * async function run(config: Config, program: URL): Promise<void> {
+ *   const workers = await startWorkers(config, program);
+ *   process.on("SIGTERM", () => workers.close());
+ *   await workers.ended;
+ * }
  * ```
  */
 export async function startWorkers(

@@ -1,7 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { HandOver, handOverMemory } from "../../devices/hand-over.ts";
+import { memoryPair } from "../../devices/index.ts";
+import { libc } from "../../devices/linux/libc.ts";
+import { WorkerDevice } from "../../devices/worker-device.ts";
 import { Frame } from "../../src/device.ts";
 import { seededRandom } from "../../src/random.ts";
+import { icmpPacket, tcpPacket } from "../support/packets.ts";
 
 /** A frame of `length` bytes that tells its number, at a place that is `skew` behind a multiple of four. */
 function frameOf(number: number, length: number, skew: number): Frame {
@@ -87,5 +91,74 @@ describe("frames from worker to worker", () => {
     const frame = received();
     const seen = [1, 2].map(() => third.take(frame) && frame.bytes[frame.offset]);
     expect(seen).toContain(2);
+  });
+});
+
+const ENDS = { from: "10.0.0.9", to: "10.0.0.1" };
+
+describe.if(process.platform === "linux")("a device that workers share", () => {
+  /** Two workers' parts of a device, and what sends to each. */
+  function parts() {
+    const bells = [0, 1].map(() => libc().eventfd(0, 0x800));
+    const line = { memory: handOverMemory(2), bells, divided: false, settings: {} };
+    const pairs = [memoryPair(), memoryPair()];
+    const devices = pairs.map(([inner], index) => new WorkerDevice(inner, line, { index, count: 2 }));
+    const send = (to: number, packet: Uint8Array) => {
+      const frame = pairs[to][1].transmit(packet.length)!;
+      frame.bytes.set(packet, frame.offset);
+      pairs[to][1].commit(frame);
+    };
+    const close = () => {
+      for (const device of devices) device.close();
+      for (const bell of bells) libc().close(bell);
+    };
+    return { devices, send, close };
+  }
+  const answer = (destinationPort: number) => tcpPacket(ENDS, { sourcePort: 80, destinationPort });
+
+  test("hands over what is for another one, who is woken and has it next", () => {
+    const { devices, send, close } = parts();
+    const [first, second] = devices;
+    const frame = received();
+    send(0, answer(65_000));
+    send(0, answer(50_000));
+    expect(second.wait(0)).toBe(false);
+    expect(first.receive(frame)).toBe(true);
+    expect(text(frame)).toEqual([...answer(50_000)]);
+    expect(first.receive(frame)).toBe(false);
+    expect(second.wait(1000)).toBe(true);
+    expect(second.receive(frame)).toBe(true);
+    expect(text(frame)).toEqual([...answer(65_000)]);
+    expect([second.receive(frame), second.wait(0)]).toEqual([false, false]);
+    close();
+    expect([second.receive(frame), second.wait(0)]).toEqual([false, false]);
+  });
+
+  test("shows everyone an error about a port that all serve", () => {
+    const { devices, send, close } = parts();
+    const error = icmpPacket(
+      ENDS,
+      3,
+      4,
+      1400,
+      tcpPacket({ from: ENDS.to, to: ENDS.from }, { sourcePort: 80 }),
+    );
+    send(1, error);
+    const frame = received();
+    expect([devices[1].receive(frame), devices[0].wait(1000), devices[0].receive(frame)]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+    expect(text(frame)).toEqual([...error]);
+    close();
+  });
+
+  test("does not stay with frames for others as long as some come", () => {
+    const { devices, send, close } = parts();
+    for (let i = 0; i < 100; i++) send(0, answer(65_000));
+    expect(devices[0].receive(received())).toBe(false);
+    expect(devices[0].handOver.given).toBe(64);
+    close();
   });
 });
