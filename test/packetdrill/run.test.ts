@@ -150,6 +150,11 @@ describe("timestamps", () => {
   });
 });
 
+test("a listen that is to fail begins no other connection under test", () => {
+  const again = "+0 listen(4, 1) = -1 EINVAL (Invalid argument)\n+.1 < P. 1:101(100) ack 1 win 65535\n";
+  expect(failure(`${ACCEPTED}${again}+0 > . 1:1(0) ack 101`)).toBeNull();
+});
+
 describe("calls that block", () => {
   const script = (until: number, result = 10) =>
     `${ACCEPTED}+0...${until} read(4, ..., 100) = ${result}\n+.1 < P. 1:11(10) ack 1 win 65535\n* > . 1:1(0) ack 11`;

@@ -145,7 +145,7 @@ export class Flows {
     if (call.name === "socket") this.onSocket(call);
     if (call.name === "bind" && descriptor !== null)
       this.bound.set(descriptor, portOf(call.args[1]) ?? this.bindPort);
-    if (call.name === "listen" && descriptor !== null) {
+    if (call.name === "listen" && descriptor !== null && !isToFail(call)) {
       const flow = new Flow("tcp", descriptor);
       flow.stage = "listening";
       flow.localPort = this.bound.get(descriptor) ?? this.bindPort;
@@ -204,6 +204,11 @@ export class Flows {
 function descriptorOf(call: Call): number | null {
   const [first] = call.args;
   return first?.kind === "number" ? Number(first.value) : null;
+}
+
+/** The script has it fail: it begins no connection. */
+function isToFail({ result }: Call): boolean {
+  return result.kind === "number" && result.value < 0n;
 }
 
 function mentions(call: Call, name: string): boolean {

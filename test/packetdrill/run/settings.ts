@@ -26,6 +26,8 @@ export class Settings {
   dryRun = false;
   /** Whether packets that nobody expected are a failure at the end of the script, too. */
   failOnLeftovers = false;
+  /** Bytes that the stack has for buffers. They are made for each run: where there are thousands, less is faster. */
+  memory = 64 * 1024 * 1024;
   readonly defines = new Map<string, string>();
 }
 

@@ -25,7 +25,11 @@ export class World {
   constructor(settings: Settings) {
     const { localIp, remoteIp, bindPort, connectPort, mtu } = settings;
     this.wire = new Wire(mtu);
-    this.stack = new Stack({ random: seededRandom(SEED), maxSockets: MOST_SOCKETS });
+    this.stack = new Stack({
+      random: seededRandom(SEED),
+      maxSockets: MOST_SOCKETS,
+      memory: settings.memory,
+    });
     // All the world is behind the device, as it is behind a TUN that a router's address leads to.
     this.iface = this.stack.addInterface({
       device: this.wire,
