@@ -42,6 +42,20 @@ const ecn: Setter = (machine, value) => {
   return true;
 };
 
+/** 2 is for those who want every SYN answered by a cookie. */
+const synCookies: Setter = (machine, value) => {
+  if (!["0", "1", "2"].includes(value)) return false;
+  settings(machine).synCookies = value === "2" ? "always" : value === "1";
+  return true;
+};
+
+const mtuProbing: Setter = (machine, value) => {
+  const mode = (["off", "blackhole", "always"] as const)[Number(value)];
+  if (mode === undefined) return false;
+  settings(machine).mtuProbing = mode;
+  return true;
+};
+
 const control: Setter = (machine, value) => {
   const name = controlNamed(value);
   if (name === null) return false;
@@ -68,6 +82,8 @@ const LINUX: Readonly<Record<string, Setter>> = {
   }),
   "net.ipv4.tcp_ecn": ecn,
   "net.ipv4.tcp_congestion_control": control,
+  "net.ipv4.tcp_syncookies": synCookies,
+  "net.ipv4.tcp_mtu_probing": mtuProbing,
   "net.ipv4.tcp_rmem": buffers((tcp, usual, most) => {
     // Half of it is for Linux's overhead; the largest one says how windows are scaled.
     tcp.receiveBuffer = Math.min(Math.max(usual >> 1, 4 * 256), most);

@@ -25,4 +25,5 @@ export const PYTHON_CONSTANTS: Readonly<Record<string, number>> = {
   TCPI_OPT_SYN_DATA: 32,
   TCPI_OPT_USEC_TS: 64,
   TCPI_OPT_TFO_CHILD: 128,
+  TCP_INFINITE_SSTHRESH: 0x7fffffff,
 };
