@@ -3,6 +3,7 @@ import { ACK, ECE, SYN, type TcpSegment } from "../../wire/tcp.ts";
 import { noteRoom } from "./buffer-tuning.ts";
 import { challengeAck } from "./challenge.ts";
 import { resetAckSample } from "./congestion/control.ts";
+import { isWindowUsed } from "./congestion/window-use.ts";
 import { finishSample } from "./delivery-rate.ts";
 import { keepEchoMark, obeyEcho } from "./ecn.ts";
 import { OPEN } from "./loss-recovery.ts";
@@ -114,7 +115,7 @@ function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean, now
   const duplicate = acked === 0 && isBare && isDuplicate(tcb, seg);
   resetAckSample(ack, sent.pipe);
   ack.acked = acked;
-  ack.cwndLimited = tcb.cwndLimited;
+  ack.cwndLimited = isWindowUsed(tcb);
   if (acked > 0) {
     advance(tcb, seg.ack, acked, now);
     if (tcb.path !== null) onAckForProbe(tcb, now);

@@ -1,5 +1,6 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, FIN, PSH, RST, resetTcpOptions, SYN, type TcpSegment } from "../../wire/tcp.ts";
+import { noteWindowUse } from "./congestion/window-use.ts";
 import { restartAfterIdle } from "./congestion.ts";
 import { isCorked } from "./cork.ts";
 import { noteAnswer } from "./delayed-ack.ts";
@@ -389,9 +390,7 @@ function isPaced(tcb: Tcb, now: number): boolean {
 /** Moves SND.NXT behind so many sequence numbers that are sent for the first time. */
 function advanceSent(tcb: Tcb, sequenceLength: number): void {
   tcb.sndNxt = seqAdd(tcb.sndNxt, sequenceLength);
-  // RFC 7661 4.1: in slow start a window that is half full is being used.
-  const filled = tcb.sent.pipe;
-  tcb.cwndLimited = (tcb.cwnd < tcb.ssthresh ? filled * 2 : filled + tcb.mss) >= tcb.cwnd;
+  noteWindowUse(tcb);
 }
 
 /**

@@ -68,6 +68,16 @@ export class TcpSettings {
   mtuProbing: MtuProbing = "blackhole";
   /** A connection that was idle for an RTO probes the path anew, in slow start (RFC 5681 4.1). */
   slowStartAfterIdle = true;
+  /**
+   * In slow start an ACK opens the window by a bounded number of segments: by two (RFC 3465 2.2), by eight where HyStart++ looks
+   * after the queue (RFC 9406 4.3), by one after a timeout. Without this, by all that it acknowledges, as Linux does.
+   */
+  boundSlowStart = true;
+  /**
+   * When congestion is met, what is left is a part of what was under way (RFC 5681 3.1), or of the whole congestion window, as
+   * Linux and RFC 9438 4.6 have it: a window does not grow here while it is not used.
+   */
+  reduceWindow: "flight" | "window" = "flight";
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */
@@ -176,6 +186,12 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   for (const name of COUNTS) requireCount(name, settings[name]);
   for (const name of ["stallTimeoutMs", "stallUnderPressureMs"] as const)
     requireTimeOrNone(name, settings[name]);
+  if (settings.reduceWindow !== "flight" && settings.reduceWindow !== "window") {
+    throw new StackError(
+      "EINVAL",
+      `reduceWindow must be "flight" or "window", not "${settings.reduceWindow}"`,
+    );
+  }
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);
   checkSynCookies(settings.synCookies);

@@ -193,8 +193,11 @@ export class Tcb {
   ssthresh = INITIAL_SSTHRESH;
   /** SND.NXT when loss was found last (RFC 6582 3, RFC 6675 5): recovery lasts until that has been acknowledged. */
   recover = 0;
-  /** The window was full when we sent last: only then may it grow (RFC 9293 3.8.2, RFC 7661). */
+  /** The window was full in this round trip: only one that is used may grow (RFC 9293 3.8.2, RFC 7661). */
   cwndLimited = false;
+  /** Most bytes that were under way in this round trip, which lasts until what was sent by then is acknowledged. */
+  mostUnderWay = 0;
+  windowUseEnd = 0;
   lastSentAt = 0;
   /** Bytes per ms that the connection sends at most; without a limit where nothing paces it. */
   pacingRate = Number.POSITIVE_INFINITY;

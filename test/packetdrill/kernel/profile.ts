@@ -12,6 +12,8 @@ const PROFILES: Readonly<Record<Flavour, Partial<TcpSettings>>> = {
     ecn: "passive",
     // Scripts leave timestamps out of segments even where the SYNs had them.
     requireTimestamps: false,
+    boundSlowStart: false,
+    reduceWindow: "window",
   },
   freebsd: {
     ecn: "passive",

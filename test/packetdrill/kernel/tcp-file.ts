@@ -178,7 +178,7 @@ export class TcpFile {
       this.noSpace = false;
       this.edges |= POLL.OUT;
     }
-    this.zerocopy.acknowledge(tcb);
+    if (this.zerocopy.acknowledge(tcb)) this.edges |= POLL.ERR;
   }
 }
 

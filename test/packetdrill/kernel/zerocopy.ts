@@ -18,14 +18,17 @@ export class ZerocopyQueue {
     this.under.push({ id: this.next++, end: seqAdd(tcb.sndUna, tcb.sendBuffer.length) });
   }
 
-  /** What the peer has acknowledged, or nobody will any more, is over. */
-  acknowledge(tcb: Tcb): void {
+  /** What the peer has acknowledged, or nobody will any more, is over. Returns whether anything is. */
+  acknowledge(tcb: Tcb): boolean {
+    let isNews = false;
     while (this.under.length > 0 && (tcb.sendBuffer.length === 0 || seqGeq(tcb.sndUna, this.under[0].end))) {
       const { id } = this.under.shift() as { id: number };
+      isNews = true;
       const last = this.completions.at(-1);
       if (last !== undefined && last.last + 1 === id) last.last = id;
       else this.completions.push({ first: id, last: id });
     }
+    return isNews;
   }
 
   get isEmpty(): boolean {

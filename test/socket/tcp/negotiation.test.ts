@@ -1,4 +1,5 @@
-import { describe, expect } from "bun:test";
+import { describe, expect, test } from "bun:test";
+import { type TcpSettings, tcpSettings } from "../../../src/socket/tcp/settings.ts";
 import { closed, connects, established, listening, scenario } from "../../support/tcp.ts";
 
 /** Settings of what SYNs offer and answer, and of what follows from it. */
@@ -62,6 +63,38 @@ describe("slowStartAfterIdle", () => {
       s.sent();
       expect(s.socket.info().cwnd).toBe(slowStartAfterIdle ? 10_000 : grown);
     }
+  });
+});
+
+describe("boundSlowStart", () => {
+  scenario("an ACK opens the window by eight segments, or by all that it acknowledges", () => {
+    for (const boundSlowStart of [true, false]) {
+      const s = established({ mss: 1_000, wscale: 7, tcp: { boundSlowStart, congestionControl: "cubic" } });
+      s.writes(10_000);
+      s.sent();
+      s.receives({ ack: 10_001 });
+      expect(s.socket.info().cwnd).toBe(boundSlowStart ? 18_000 : 20_000);
+    }
+  });
+});
+
+describe("reduceWindow", () => {
+  scenario("what a timeout leaves is a part of what was under way, or of the window", () => {
+    for (const congestionControl of ["cubic", "newreno"] as const) {
+      for (const reduceWindow of ["flight", "window"] as const) {
+        const s = established({ mss: 1_000, tcp: { reduceWindow, congestionControl } });
+        s.writes(1_000);
+        s.sent();
+        s.passes(5_000);
+        const ofWindow = congestionControl === "cubic" ? 7_000 : 5_000;
+        expect(s.socket.info().ssthresh).toBe(reduceWindow === "window" ? ofWindow : 2_000);
+      }
+    }
+  });
+
+  test("another value is refused", () => {
+    const wrong = { reduceWindow: "all" } as unknown as Partial<TcpSettings>;
+    expect(() => tcpSettings(wrong)).toThrow('reduceWindow must be "flight" or "window", not "all"');
   });
 });
 

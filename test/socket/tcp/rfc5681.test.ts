@@ -55,16 +55,32 @@ describe("3.1: slow start", () => {
     expect(cwnd(s)).toBe(10_000);
   });
 
-  scenario("half full is used, in slow start", () => {
+  scenario("more than half full is used, in slow start, until it is twice what was under way", () => {
     const s = established(wide);
     s.writes(5_000);
     flush(s);
     s.receives({ ack: 5_001 });
-    expect(cwnd(s)).toBe(12_000);
-    s.writes(5_000);
+    expect(cwnd(s)).toBe(10_000);
+    s.writes(6_000);
     flush(s);
-    s.receives({ ack: 10_001 });
+    s.receives({ ack: 7_001 });
     expect(cwnd(s)).toBe(12_000);
+    s.receives({ ack: 9_001 });
+    s.receives({ ack: 11_001 });
+    expect(cwnd(s)).toBe(12_000);
+  });
+
+  scenario("what counts is the most of a round trip, not what was sent last", () => {
+    const s = established(wide);
+    s.writes(9_000);
+    flush(s);
+    s.receives({ ack: 8_001 });
+    const grown = cwnd(s);
+    expect(grown).toBeGreaterThan(10_000);
+    s.writes(1_000);
+    expect(flush(s)).toBe(1_000);
+    s.receives({ ack: 9_001 });
+    expect(cwnd(s)).toBeGreaterThan(grown);
   });
 
   scenario("the peer's window is not cwnd's: what it holds back does not open cwnd", () => {

@@ -15,7 +15,7 @@ export class AckSample {
   priorPipe = 0;
   /** Round-trip time in ms of what was sent last, once, and has now been delivered; -1 where there is none. */
   rttMs = -1;
-  /** The window was used up when we sent last: only then may it grow (RFC 7661). */
+  /** The window was used in this round trip: only then may it grow (RFC 7661). */
   cwndLimited = false;
 
   // The delivery-rate sample (draft-ietf-ccwg-bbr 4.1), of what was sent last of all that has now been delivered.

@@ -76,6 +76,7 @@ export class NewReno implements CongestionControl {
     // RFC 5681 3.1: a segment that times out again says nothing new, ssthresh is held.
     if (again) return;
     this.onCongestion(tcb, false, now);
+    if (tcb.context.tcp.reduceWindow === "window") return;
     tcb.ssthresh = Math.max(flightSize(tcb) >> 1, 2 * tcb.mss);
   }
 

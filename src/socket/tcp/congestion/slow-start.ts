@@ -26,6 +26,7 @@ export function inInitialSlowStart(tcb: Tcb): boolean {
  * @param segments how many segments' worth one ACK may count for
  */
 export function slowStartIncrease(tcb: Tcb, acked: number, segments = APPROPRIATE_BYTES): number {
+  if (!tcb.context.tcp.boundSlowStart) return acked;
   // RFC 3465 2.3: after a timeout an ACK may be for what had arrived long before.
   if (!seqGt(tcb.sndUna, tcb.recover)) return Math.min(acked, tcb.mss);
   // A super-segment's segments arrive as one where they are not cut at all, and are acknowledged by one ACK.
@@ -39,9 +40,10 @@ export function grow(tcb: Tcb, increase: number): void {
 
 /**
  * What was under way when congestion was met: RFC 5681's FlightSize, without what limited transmit or a late finding
- * has let out beyond the window.
+ * has let out beyond the window; or the window.
  */
 export function bytesAtCongestion(tcb: Tcb): number {
+  if (tcb.context.tcp.reduceWindow === "window") return tcb.cwnd;
   return Math.min(flightSize(tcb), tcb.cwnd);
 }
 
