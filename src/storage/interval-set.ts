@@ -49,9 +49,14 @@ export class IntervalSet {
     return first < this.count && this.start(first) <= to;
   }
 
+  /** The index of the first range that holds something from `at` on; `count` where there is none. */
+  firstBeyond(at: number): number {
+    return this.firstReaching(at + 1);
+  }
+
   /** The index of the range that holds `at`, or -1. */
   find(at: number): number {
-    const index = this.firstReaching(at + 1);
+    const index = this.firstBeyond(at);
     return index < this.count && this.start(index) <= at ? index : -1;
   }
 

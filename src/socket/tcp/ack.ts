@@ -64,6 +64,9 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
     if (acked > 0 || mayTell(tcb, seg)) takeNews(tcb, seg, acked, isBare, now);
     if (seg.flags & ECE) obeyEcho(tcb, seg, now);
     updateSendWindow(tcb, seg, now);
+  } else if (tcb.sack && seg.sackCount > 0) {
+    // It was overtaken: what it tells of arrivals is still true.
+    takeNews(tcb, seg, 0, isBare, now);
   }
   if (endIfStalled(tcb, now)) return STOP;
   // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
@@ -108,11 +111,11 @@ function mayTell(tcb: Tcb, seg: TcpSegment): boolean {
   return flightSize(tcb) > 0 || seg.sackCount > 0 || tcb.loss.probing;
 }
 
-/** SND.UNA =< SEG.ACK =< SND.NXT: what the ACK tells of what was sent. */
+/** SEG.ACK =< SND.NXT: what the ACK tells of what was sent. */
 function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean, now: number): void {
   const { sent } = tcb;
   const { ack } = tcb.context;
-  const duplicate = acked === 0 && isBare && isDuplicate(tcb, seg);
+  const duplicate = seg.ack === tcb.sndUna && isBare && isDuplicate(tcb, seg);
   resetAckSample(ack, sent.pipe);
   ack.acked = acked;
   ack.cwndLimited = isWindowUsed(tcb);

@@ -10,6 +10,7 @@ import { giveUpFrto, sendsNewOnly } from "./frto.ts";
 import { BY_CONGESTION, BY_NOTHING, BY_PEER, noteAllSent, noteLimit } from "./limits.ts";
 import { OPEN, RECOVERY } from "./loss-recovery.ts";
 import { NO_PROBE, noteMtuProbe, PROBE_WAITS, probeLength } from "./mtu-probe.ts";
+import { isWorthSending, noteShort } from "./nagle.ts";
 import { writeSynOptions } from "./options.ts";
 import { limitedTransmit, underWay } from "./recovery.ts";
 import { textRoom, writeSack } from "./sack.ts";
@@ -295,17 +296,6 @@ function sendable(tcb: Tcb, unsent: number, usable: number): number {
   return length - (length % mss);
 }
 
-/** RFC 9293 3.8.6.2.1, with Nagle's algorithm (3.7.4). D is `unsent`, U lets `length` bytes go. */
-function isWorthSending(tcb: Tcb, length: number, unsent: number, flight: number): boolean {
-  // (1) A maximum-sized segment.
-  if (length >= textRoom(tcb)) return true;
-  const nagle = tcb.noDelay || flight === 0 || (tcb.due & DUE_PUSH) !== 0;
-  // (2) All there is; what precedes a FIN waits for nothing.
-  if (length === unsent && (nagle || tcb.finQueued)) return true;
-  // (3) A good part of a window that never was larger than a few segments.
-  return nagle && length >= tcb.maxSndWnd >> 1;
-}
-
 /**
  * The persist timer has expired. With a window too small to be worth it: what fits (RFC 9293 3.8.6.2.1, (4)). With none:
  * one byte beyond it (3.8.6.1), the same one again until the peer takes it.
@@ -316,6 +306,12 @@ function takeProbe(tcb: Tcb, seg: TcpSegment, flight: number, length: number, no
     return;
   }
   tcb.context.stats.tcpWindowProbes++;
+  if (flight === 0 && tcb.context.tcp.windowProbes === "empty") {
+    putUnacceptable(tcb, seg);
+    tcb.probeBackoff++;
+    startPersistTimer(tcb, now);
+    return;
+  }
   tcb.probing = true;
   tcb.retransmitAt = NEVER;
   tcb.probeAt = NEVER;
@@ -335,10 +331,14 @@ function takeProbe(tcb: Tcb, seg: TcpSegment, flight: number, length: number, no
 function takeKeepAlive(tcb: Tcb, seg: TcpSegment): boolean {
   tcb.due &= ~DUE_KEEP_ALIVE;
   tcb.context.stats.tcpKeepAlives++;
-  // The peer drops it as unacceptable, ACK and window included: what it is owed of these stays owed.
+  putUnacceptable(tcb, seg);
+  return true;
+}
+
+/** The peer drops it, ACK and window included, and answers: what it is owed of these stays owed. */
+function putUnacceptable(tcb: Tcb, seg: TcpSegment): void {
   header(tcb, seg, seqAdd(tcb.sndNxt, -1), ACK);
   seg.window = receiveWindow(tcb) >> tcb.rcvWindShift;
-  return true;
 }
 
 function sendNew(
@@ -358,6 +358,7 @@ function sendNew(
   settleAck(tcb);
   if (tcb.quickAcks > 0) noteAnswer(tcb, now);
   advanceSent(tcb, sequenceLength);
+  noteShort(tcb, length);
   if (withFin) tcb.finSent = true;
   tcb.loss.prrOut += sequenceLength;
   countSending(tcb, length, idle, now);

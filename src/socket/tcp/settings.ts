@@ -36,6 +36,11 @@ export class TcpSettings {
   sack = true;
   /** Window scales are offered and answered (RFC 7323 2). Without them no window is larger than 65,535 bytes. */
   windowScale = true;
+  /**
+   * The window scale is that of `maxReceiveBuffer` also where the program has chosen a smaller buffer for a connection, which
+   * may become larger later. Without this it is that of the chosen buffer, as Linux has it: windows are told more exactly.
+   */
+  wideWindowScale = true;
   /** Explicit congestion notification is offered and answered (RFC 3168); `"passive"`: answered, but not offered. */
   ecn: boolean | "passive" = true;
   /** How fast connections send: RFC 9438 (CUBIC), RFC 5681 (NewReno), or draft-ietf-ccwg-bbr. */
@@ -78,6 +83,16 @@ export class TcpSettings {
    * Linux and RFC 9438 4.6 have it: a window does not grow here while it is not used.
    */
   reduceWindow: "flight" | "window" = "flight";
+  /**
+   * Nagle's algorithm (RFC 9293 3.7.4): `"classic"`, a short segment waits as long as anything is unacknowledged; `"minshall"`
+   * (RFC 9293 A.3), as long as another short one is, so that the end of a long write does not wait.
+   */
+  nagle: "classic" | "minshall" = "classic";
+  /**
+   * Probes of a shut window: `"byte"`, with the next byte (RFC 9293 3.8.6.1); `"empty"`, with a sequence number below the
+   * window and no text, as Linux does, where nothing is outstanding.
+   */
+  windowProbes: "byte" | "empty" = "byte";
   /** Maximum segment lifetime; TIME-WAIT lasts twice as long (RFC 9293 3.4.2 says 2 minutes, Linux 30 s). */
   mslMs = 30_000;
   /** RTO before the first measurement (RFC 6298 2.1). */
@@ -186,12 +201,9 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   for (const name of COUNTS) requireCount(name, settings[name]);
   for (const name of ["stallTimeoutMs", "stallUnderPressureMs"] as const)
     requireTimeOrNone(name, settings[name]);
-  if (settings.reduceWindow !== "flight" && settings.reduceWindow !== "window") {
-    throw new StackError(
-      "EINVAL",
-      `reduceWindow must be "flight" or "window", not "${settings.reduceWindow}"`,
-    );
-  }
+  requireOneOf("reduceWindow", settings.reduceWindow, "flight", "window");
+  requireOneOf("nagle", settings.nagle, "classic", "minshall");
+  requireOneOf("windowProbes", settings.windowProbes, "byte", "empty");
   validateCongestionControl(settings.congestionControl);
   checkToleratedLoss(settings.bbrToleratedLoss);
   checkSynCookies(settings.synCookies);
@@ -204,6 +216,11 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
     settings.receiveBuffer = Math.max(settings.receiveBuffer, units);
   }
   return settings;
+}
+
+function requireOneOf(name: string, given: string, one: string, other: string): void {
+  if (given === one || given === other) return;
+  throw new StackError("EINVAL", `${name} must be "${one}" or "${other}", not "${given}"`);
 }
 
 function checkSynCookies(given: TcpSettings["synCookies"]): void {

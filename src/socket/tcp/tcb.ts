@@ -170,6 +170,8 @@ export class Tcb {
   longestText = 0;
   /** Nagle's algorithm is off (RFC 9293 3.7.4). */
   noDelay = false;
+  /** The end of the last short segment: Minshall's algorithm asks whether it is acknowledged. */
+  shortEnd = 0;
 
   /** What is outstanding, and what has become of it: RFC 6675 3, RFC 8985. */
   readonly sent: Transmissions;

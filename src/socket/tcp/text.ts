@@ -80,6 +80,7 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
   noteTextAfterSilence(tcb, now);
   tcb.lastTextAt = now;
   if (outOfOrder.count > 0) {
+    noteKnown(tcb, seg.seq, 0, stored);
     advance = outOfOrder.takeFrom(stored);
     outOfOrder.shift(advance);
     // RFC 5681 4.2: text that fills a gap, wholly or in part, is acknowledged at once.
@@ -103,12 +104,20 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
 /** Text ahead of a gap, which the next ACKs tell the peer of. */
 function noteOutOfOrder(tcb: Tcb, seq: number, distance: number, length: number): void {
   const { outOfOrder, sackReport } = tcb;
-  // RFC 2883 4.2: what of it was there before.
-  const known = outOfOrder.find(distance);
-  if (known !== -1) sackReport.noteDuplicate(seq, Math.min(outOfOrder.end(known) - distance, length));
+  noteKnown(tcb, seq, distance, length);
   if (outOfOrder.count === 0) tcb.context.pressure.gapped.push(tcb.index);
   outOfOrder.add(distance, distance + length);
   sackReport.note(seq);
+}
+
+/** RFC 2883 4.2: what of the text at `distance` from RCV.NXT was there before; of several pieces, the first. */
+function noteKnown(tcb: Tcb, seq: number, distance: number, length: number): void {
+  const { outOfOrder } = tcb;
+  const known = outOfOrder.firstBeyond(distance);
+  if (known === outOfOrder.count) return;
+  const from = Math.max(outOfOrder.start(known), distance);
+  const to = Math.min(outOfOrder.end(known), distance + length);
+  if (from < to) tcb.sackReport.noteDuplicate(seqAdd(seq, from - distance), to - from);
 }
 
 /**

@@ -23,7 +23,9 @@ export function windowShiftFor(bytes: number): number {
  */
 export function ourWindowShift(tcb: Tcb): number {
   const { receiveBuffer } = tcb.tuning;
-  let shift = windowShiftFor(Math.max(tcb.context.tcp.maxReceiveBuffer, receiveBuffer));
+  const { wideWindowScale, maxReceiveBuffer } = tcb.context.tcp;
+  const isFixed = receiveBuffer > 0 && !wideWindowScale;
+  let shift = windowShiftFor(isFixed ? receiveBuffer : Math.max(maxReceiveBuffer, receiveBuffer));
   while (receiveBuffer > 0 && shift > 0 && FEWEST_UNITS << shift > receiveBuffer) shift--;
   return shift;
 }

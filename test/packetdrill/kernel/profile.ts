@@ -14,6 +14,9 @@ const PROFILES: Readonly<Record<Flavour, Partial<TcpSettings>>> = {
     requireTimestamps: false,
     boundSlowStart: false,
     reduceWindow: "window",
+    wideWindowScale: false,
+    nagle: "minshall",
+    windowProbes: "empty",
   },
   freebsd: {
     ecn: "passive",

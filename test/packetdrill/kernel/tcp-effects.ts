@@ -11,6 +11,9 @@ import { notSentLimit, type TcpFile } from "./tcp-file.ts";
 /** What IP_TTL is where nobody has set it. */
 export const DEFAULT_TTL = 64;
 
+/** An MSS in Ethernet, of IPv4 without options. */
+const USUAL_SEGMENT = 1_460;
+
 /** What kernels call the controls that the stack has. */
 const CONTROLS: Readonly<Record<string, CongestionControlName>> = {
   cubic: "cubic",
@@ -43,9 +46,14 @@ export function connectionOptions(file: TcpFile): Partial<ConnectOptions> {
 function receiveSpace(file: TcpFile): number {
   const { options, machine } = file;
   const buffer = options.get("SO_RCVBUF");
-  const space = machine.flavour === "linux" ? buffer >> 1 : buffer;
+  const space = machine.flavour === "linux" ? wholeOrLess(buffer >> 1) : buffer;
   const clamp = options.get("TCP_WINDOW_CLAMP");
   return clamp > 0 ? Math.min(space || clamp, clamp) : space;
+}
+
+/** Linux: the first window is a whole number of segments as Ethernet has them. */
+function wholeOrLess(bytes: number): number {
+  return bytes > USUAL_SEGMENT ? bytes - (bytes % USUAL_SEGMENT) : bytes;
 }
 
 function sendSpace(file: TcpFile): number {

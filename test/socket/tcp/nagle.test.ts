@@ -3,6 +3,27 @@ import { established, scenario } from "../../support/tcp.ts";
 
 /** RFC 9293 3.7.4: the Nagle algorithm. */
 
+describe('nagle: "minshall"', () => {
+  const tcp = { nagle: "minshall" as const };
+
+  scenario("the end of a long write does not wait for the full-sized segments before it", () => {
+    const s = established({ mss: 1_000, tcp });
+    s.writes(2_300);
+    s.sends({ flags: ".", length: 1_000 }, { flags: ".", length: 1_000 }, { flags: "P.", length: 300 });
+  });
+
+  scenario("but what is short waits for what is short", () => {
+    const s = established({ mss: 1_000, tcp });
+    s.writes(2_300);
+    s.sends({ length: 1_000 }, { length: 1_000 }, { length: 300 });
+    s.writes(10);
+    s.receives({ ack: 2_001 });
+    s.sendsNothing();
+    s.receives({ ack: 2_301 });
+    s.sends({ flags: "P.", seq: 2_301, length: 10 });
+  });
+});
+
 describe("if there is unacknowledged data, user data are buffered", () => {
   scenario("until the outstanding data have been acknowledged", () => {
     const s = established();

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { type TcpSettings, tcpSettings } from "../../../src/socket/tcp/settings.ts";
 import { closed, connects, established, listening, scenario } from "../../support/tcp.ts";
+import { PEER_ADDRESS } from "../../support/tcp-host.ts";
 
 /** Settings of what SYNs offer and answer, and of what follows from it. */
 
@@ -95,6 +96,17 @@ describe("reduceWindow", () => {
   test("another value is refused", () => {
     const wrong = { reduceWindow: "all" } as unknown as Partial<TcpSettings>;
     expect(() => tcpSettings(wrong)).toThrow('reduceWindow must be "flight" or "window", not "all"');
+  });
+});
+
+describe("wideWindowScale", () => {
+  scenario("the scale is that of the largest buffer, or of the one that the program has chosen", () => {
+    for (const wideWindowScale of [true, false]) {
+      const s = closed({ passive: false, tcp: { wideWindowScale, maxReceiveBuffer: 8 << 20 } });
+      s.use(s.host.stack.sockets.connect({ address: PEER_ADDRESS, port: s.peerPort, receiveBuffer: 20_000 }));
+      s.host.run();
+      s.sends({ flags: "S", wscale: wideWindowScale ? 8 : 0 });
+    }
   });
 });
 

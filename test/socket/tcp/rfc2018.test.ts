@@ -121,6 +121,36 @@ describe("RFC 2018 4: the blocks", () => {
 });
 
 describe("RFC 2883: D-SACK", () => {
+  scenario("of what fills a gap and comes again with it, the first piece is reported", () => {
+    const s = open({ mss: 1_000 });
+    for (const seq of [1_001, 2_001, 4_001, 7_001]) {
+      s.receives({ seq, length: 1_000 });
+      s.sent();
+    }
+    s.receives({ seq: 1, length: 6_000 });
+    s.sends({
+      ack: 6_001,
+      sack: [
+        [1_001, 3_001],
+        [7_001, 8_001],
+      ],
+    });
+  });
+
+  scenario("of what begins in a gap and reaches into a range, the part that was there", () => {
+    const s = open({ mss: 1_000 });
+    s.receives({ seq: 2_001, length: 1_000 });
+    s.sent();
+    s.receives({ seq: 1_001, length: 1_500 });
+    s.sends({
+      ack: 1,
+      sack: [
+        [2_001, 2_501],
+        [1_001, 3_001],
+      ],
+    });
+  });
+
   scenario("4.1.1: a segment that came twice", () => {
     const s = open();
     s.receives({ seq: 1, length: 1_000 });

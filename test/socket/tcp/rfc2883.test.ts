@@ -18,6 +18,18 @@ function repairing(): Conversation {
 const undone = { tcpSpuriousRecoveries: 1 };
 const notUndone = { tcpSpuriousRecoveries: 0 };
 
+describe("an ACK that was overtaken", () => {
+  scenario("still tells of what has arrived, and is no duplicate", () => {
+    const s = withSack();
+    flies(s, 10_000);
+    s.passes(RTT_MS);
+    sacks(s, 4_001, block(8));
+    sacks(s, 3_001, block(5, 7));
+    expect(s.tcb?.sent.sackedBytes).toBe(4_000);
+    expect(s.host.stack.stats.tcpDuplicateReports).toBe(0);
+  });
+});
+
 describe("4: a D-SACK is the first block", () => {
   scenario(
     "below the acknowledgment number: what was sent again came twice, and the window is as it was",

@@ -12,6 +12,19 @@ function shut(options = {}) {
   return s;
 }
 
+describe('windowProbes: "empty"', () => {
+  scenario("probes lie below the window, and the first text goes when it opens", () => {
+    const s = shut({ tcp: { windowProbes: "empty" } });
+    s.writes(10);
+    for (const at of [200, 600, 1_400]) {
+      s.sends({ flags: ".", seq: 0, ack: 1, length: 0, at });
+      s.receives({ ack: 1 });
+    }
+    s.receives({ ack: 1, win: 1_000 });
+    s.sends({ flags: "P.", seq: 1, length: 10 });
+  });
+});
+
 describe("MUST-36: probing of zero windows", () => {
   scenario("SHLD-29: the first probe after one RTO; SHLD-30: then at twice the interval each", () => {
     const s = shut();
