@@ -84,7 +84,7 @@ describe("options that are ints", () => {
   test("what the stack cannot do is refused, not remembered", () => {
     const p = new Program();
     p.calls(SOCKET);
-    expect(() => p.calls(set(3, "SOL_IP", "IP_MTU_DISCOVER", "IP_PMTUDISC_DONT"))).toThrow(
+    expect(() => p.calls(set(3, "SOL_IP", "IP_MTU_DISCOVER", "IP_PMTUDISC_PROBE"))).toThrow(
       "not supported by the runner",
     );
     expect(() => p.calls(set(3, "SOL_TCP", "TCP_DEFER_ACCEPT", 1))).toThrow("not supported by the runner");
@@ -107,9 +107,9 @@ describe("buffers", () => {
     p.calls(SOCKET, set(3, "SOL_SOCKET", "SO_SNDBUF", 10_000), get(3, "SOL_SOCKET", "SO_SNDBUF", 10_000));
   });
 
-  test("a listener's SO_RCVBUF is the window of its connections", () => {
+  test("a listener's SO_RCVBUF is the window of its connections, in whole segments", () => {
     const p = accepted([set(3, "SOL_SOCKET", "SO_RCVBUF", 8_000)]);
-    expect(p.kernel.tcpInfo().tcpi_rcv_space).toBe(8_000);
+    expect(p.kernel.tcpInfo().tcpi_rcv_space).toBe(5 * 1_460);
     p.calls(get(4, "SOL_SOCKET", "SO_RCVBUF", 16_000));
   });
 });
@@ -123,7 +123,7 @@ describe("what options do", () => {
     p.arrives({ flags: "S.", seq: 0, ack: 1, mss: 1_460 });
     p.sent();
     p.calls("write(3, ..., 900) = 900", get(3, "SOL_TCP", "TCP_MAXSEG", 500));
-    expect(p.sent()).toEqual([". 1:501(500) ack 1"]);
+    expect(p.sent()).toEqual([". 1:501(500) ack 1", "P. 501:901(400) ack 1"]);
     const q = listening();
     q.calls(set(3, "SOL_TCP", "TCP_MAXSEG", 700));
     q.arrives({ flags: "S", seq: 0, mss: 1_460 });
@@ -211,7 +211,7 @@ describe("tcp_info", () => {
     });
     p.passes(10);
     p.arrives({ ack: 2_001 });
-    expect(p.kernel.tcpInfo()).toMatchObject({ tcpi_unacked: 3, tcpi_bytes_acked: 2_000, tcpi_snd_cwnd: 12 });
+    expect(p.kernel.tcpInfo()).toMatchObject({ tcpi_unacked: 3, tcpi_bytes_acked: 2_000, tcpi_snd_cwnd: 10 });
     p.passes(300);
     expect(p.kernel.tcpInfo()).toMatchObject({
       tcpi_ca_state: 4,

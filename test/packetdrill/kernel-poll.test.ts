@@ -105,6 +105,14 @@ describe("epoll", () => {
     p.calls(told("EPOLLIN"), NOTHING);
   });
 
+  test("the end of a MSG_ZEROCOPY send is an edge", () => {
+    const p = watching("EPOLLOUT|EPOLLET");
+    p.calls("setsockopt(4, SOL_SOCKET, SO_ZEROCOPY, [1], 4) = 0", told("EPOLLOUT"));
+    p.calls("send(4, ..., 100, MSG_ZEROCOPY) = 100", NOTHING);
+    p.arrives({ ack: 101 });
+    p.calls(told("EPOLLERR|EPOLLOUT"), NOTHING);
+  });
+
   test("room is an edge where a write was cut short, and not where it was not", () => {
     const p = watching(
       "EPOLLOUT|EPOLLET",

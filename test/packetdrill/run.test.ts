@@ -255,6 +255,14 @@ sysctl -w net.ipv4.tcp_unheard_of="1 2"\`
     expect(notes).toContain("0.000000 ignored: net.ipv4.tcp_unheard_of=1 2");
   });
 
+  test("dd makes a file that open finds, and fails where it does not say how long", () => {
+    const text = (command: string) => `0 \`${command}\`
++0 open("/nonexistent/file", O_RDONLY) = 3
++0 read(3, ..., 10000) = 5120`;
+    expect(failure(text("/bin/dd bs=1K count=5 if=/dev/zero of=/nonexistent/file status=none"))).toBeNull();
+    expect(failure(text("dd if=/dev/zero of=/nonexistent/file"))).toContain("dd needs of=, count= and bs=");
+  });
+
   test("a command that fails is a failure, one that sleeps takes its time", () => {
     expect(failure("0 `true`\n+0 `exit 3`")).toBe("t.pkt:2: error executing `exit 3` command: exit 3");
     expect(failure("0 `sleep 0.5`\n0.1 `true`")).toContain(

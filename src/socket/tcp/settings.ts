@@ -75,7 +75,7 @@ export class TcpSettings {
   slowStartAfterIdle = true;
   /**
    * In slow start an ACK opens the window by a bounded number of segments: by two (RFC 3465 2.2), by eight where HyStart++ looks
-   * after the queue (RFC 9406 4.3), by one after a timeout. Without this, by all that it acknowledges, as Linux does.
+   * after the queue (RFC 9406 4.3), by one after a timeout. Without this, by all that it says has arrived since the last one, as Linux does.
    */
   boundSlowStart = true;
   /**

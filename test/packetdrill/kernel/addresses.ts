@@ -5,6 +5,7 @@ import type { Endpoint } from "./tcp-file.ts";
 import {
   describe,
   member,
+  nameOf,
   number,
   numberOr,
   type Structure,
@@ -25,6 +26,7 @@ const MAPPED = "::ffff:";
 export function toSockaddr(value: Value, otherwise: Endpoint): Sockaddr {
   if (value.kind === "any") return otherwise;
   if (value.kind === "array" && value.items.length === 1) return toSockaddr(value.items[0], otherwise);
+  if (nameOf(value) === "AF_UNSPEC") return "unspecified";
   if (value.kind !== "structure") throw new CallError(`${describe(value)} stands where an address should`);
   const family = numberOr(member(value, "sa_family"), constant("AF_INET"));
   if (family === constant("AF_UNSPEC")) return "unspecified";

@@ -62,12 +62,12 @@ function isOpenStream(file: TcpFile): boolean {
   return file.listener === null;
 }
 
-/** Files are those of this machine, of which only the length counts; with O_CREAT, empty ones of no name. */
+/** Files are those that commands have made, and those of this machine: only the length counts. With O_CREAT, empty ones of no name. */
 export function openFile(machine: Machine, call: Call): CallResult {
   const path = toText(argument(call.args, 0));
   const flags = numberOr(argument(call.args, 1), 0);
   if (path === null) throw new CallError(`${describe(argument(call.args, 0))} is no path`);
-  const length = flags & constant("O_CREAT") ? 0 : lengthOf(path);
+  const length = flags & constant("O_CREAT") ? 0 : (machine.files.get(path) ?? lengthOf(path));
   if (length === null) return fails("ENOENT");
   return gives(open(machine, new MemoryFile(length, flags), call.result));
 }

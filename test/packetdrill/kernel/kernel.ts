@@ -157,6 +157,11 @@ export class Kernel {
     return setSysctl(this.machine, name, value);
   }
 
+  /** A command has made a file, of so many bytes. */
+  makeFile(path: string, length: number): void {
+    this.machine.files.set(path, length);
+  }
+
   private notice(): void {
     const files = [...this.machine.descriptors.values()];
     for (const file of files) if (file.kind === "tcp" || file.kind === "udp") file.notice();

@@ -15,6 +15,8 @@ export class Machine {
   flavour: Flavour = "linux";
   now: number;
   readonly descriptors = new Map<number, File>();
+  /** Lengths of the files that the script's commands have made, by path. */
+  readonly files = new Map<string, number>();
   /** The connection that was accepted, or that `connect` was called for, last. */
   lastConnected: TcpFile | null = null;
   /** `net.core.rmem_max` and `wmem_max`: the most that SO_RCVBUF and SO_SNDBUF take. */

@@ -1,7 +1,7 @@
 import type { Call, Value } from "../script.ts";
 import { CallError } from "./call.ts";
 import { constant } from "./constants.ts";
-import { argument, describe, member, numberOr, toNumber } from "./values.ts";
+import { argument, describe, member, nameOf, numberOr, toNumber } from "./values.ts";
 
 /** What the calls that move bytes are asked for, whatever they are called. */
 export interface Transfer {
@@ -11,6 +11,8 @@ export interface Transfer {
   readonly pieces: readonly number[];
   /** MSG_... */
   readonly flags: number;
+  /** NULL stands where the bytes should be. */
+  readonly hasNoBuffer: boolean;
   /** The sockaddr, or what is there instead of one; absent where the call has none. */
   readonly address?: Value;
   /** `read` and `write`, which know no flags. */
@@ -30,16 +32,21 @@ export function toTransfer(call: Call): Transfer {
   switch (call.name) {
     case "read":
     case "write":
-      return { ...piece(argument(args, 2)), flags: 0, isPlain: true };
+      return { ...piece(argument(args, 1), argument(args, 2)), flags: 0, isPlain: true };
     case "readv":
     case "writev":
       return { ...vector(argument(args, 1)), flags: 0, isPlain: true };
     case "recv":
     case "send":
-      return { ...piece(argument(args, 2)), flags: flagsAt(3), isPlain: false };
+      return { ...piece(argument(args, 1), argument(args, 2)), flags: flagsAt(3), isPlain: false };
     case "recvfrom":
     case "sendto":
-      return { ...piece(argument(args, 2)), flags: flagsAt(3), isPlain: false, address: argument(args, 4) };
+      return {
+        ...piece(argument(args, 1), argument(args, 2)),
+        flags: flagsAt(3),
+        isPlain: false,
+        address: argument(args, 4),
+      };
     case "recvmsg":
     case "sendmsg": {
       const header = argument(args, 1);
@@ -58,16 +65,18 @@ export function toTransfer(call: Call): Transfer {
   }
 }
 
-function piece(value: Value): { length: number; pieces: number[] } {
+type Pieces = Pick<Transfer, "length" | "pieces" | "hasNoBuffer">;
+
+function piece(buffer: Value, value: Value): Pieces {
   const length = toNumber(value);
-  return { length, pieces: [length] };
+  return { length, pieces: [length], hasNoBuffer: nameOf(buffer) === "NULL" && length > 0 };
 }
 
-function vector(value: Value): { length: number; pieces: number[] } {
+function vector(value: Value): Pieces {
   if (value.kind !== "array")
     throw new CallError(`${describe(value)} stands where an array of iovecs should`);
   const pieces = value.items.map(pieceLength);
-  return { length: pieces.reduce((sum, length) => sum + length, 0), pieces };
+  return { length: pieces.reduce((sum, length) => sum + length, 0), pieces, hasNoBuffer: false };
 }
 
 /** `{..., 1000}`, as whoever parses it has called its members. */

@@ -186,7 +186,13 @@ export const NUMERIC: Readonly<Record<string, NumericOption>> = {
   },
   // Of a connection, the two ECN bits stay what the stack has made of them.
   IP_TOS: { set: (value, file) => value & (file.kind === "tcp" ? 0xfc : 0xff), mayBeByte: true },
-  IP_MTU_DISCOVER: only("IP_MTU_DISCOVER", constant("IP_PMTUDISC_WANT"), constant("IP_PMTUDISC_DO")),
+  // Without it, Linux leaves DF out, which no script can see.
+  IP_MTU_DISCOVER: only(
+    "IP_MTU_DISCOVER",
+    constant("IP_PMTUDISC_WANT"),
+    constant("IP_PMTUDISC_DO"),
+    constant("IP_PMTUDISC_DONT"),
+  ),
   IP_DONTFRAG: only("IP_DONTFRAG", 1),
   IP_MTU: readOnly((file) => (file.kind === "tcp" ? (file.connection?.tcb.rcvMss ?? 0) + 40 : 0)),
   IP_RECVTOS: flag,

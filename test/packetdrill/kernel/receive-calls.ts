@@ -63,6 +63,7 @@ function receiveTcp(machine: Machine, file: TcpFile, transfer: Transfer): Begun 
   return {
     attempt: () => {
       const unread = file.unread;
+      if (transfer.hasNoBuffer && unread > 0) return fails("EFAULT");
       if (!peeks || unread >= wanted || isOver(file)) taken += take(file, length - taken, peeks);
       if (taken >= Math.max(wanted, 1) || (taken > 0 && (isNonblocking || isOver(file)))) return result();
       if (unread > 0 && peeks && isNonblocking) {

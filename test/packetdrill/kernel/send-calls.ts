@@ -24,6 +24,7 @@ export function send(machine: Machine, call: Call): Begun | CallResult {
   const transfer = toTransfer(call);
   switch (file.kind) {
     case "tcp":
+      if (transfer.hasNoBuffer && maySend(file)) return fails("EFAULT");
       if (transfer.flags & MSG.FASTOPEN) return sendFastOpen(machine, file, transfer);
       return sendTcp(machine, file, transfer.length, transfer.flags);
     case "udp":

@@ -3,6 +3,8 @@ export interface ShellTarget {
   /** Returns whether the stack has anything like it. */
   sysctl(name: string, value: string): boolean;
   setMtu(mtu: number): void;
+  /** `open` is to find a file of so many bytes. */
+  makeFile(path: string, length: number): void;
   sleep(ms: number): void;
   note(text: string): void;
 }
@@ -85,7 +87,21 @@ function runOne(command: string, target: ShellTarget): string | null {
     target.setMtu(Number(mtu[1]));
     return null;
   }
+  if (name === "dd") return copyOut(words.slice(1), target);
   target.note(`ignored: ${command}`);
+  return null;
+}
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, c: 1, K: 1_024, k: 1_024, M: 1_048_576 };
+
+/** `dd bs=1K count=5 of=/tmp/file`: no bytes are kept, only how many there would be. */
+function copyOut(words: readonly string[], target: ShellTarget): string | null {
+  const given = new Map(words.map((word) => word.split("=", 2) as [string, string]));
+  const path = given.get("of");
+  const count = Number(given.get("count"));
+  const [, size = "", unit = ""] = /^([0-9]+)([cKkM]?)$/.exec(given.get("bs") ?? "512") ?? [];
+  if (path === undefined || !Number.isInteger(count) || size === "") return "dd needs of=, count= and bs=";
+  target.makeFile(path, count * Number(size) * UNITS[unit]);
   return null;
 }
 

@@ -80,13 +80,13 @@ export class Cubic implements CongestionControl {
   private slowStart(tcb: Tcb, ack: AckSample): void {
     this.epochAt = NONE;
     if (!inInitialSlowStart(tcb)) {
-      if (ack.cwndLimited) grow(tcb, slowStartIncrease(tcb, ack.acked));
+      if (ack.cwndLimited) grow(tcb, slowStartIncrease(tcb, ack));
       return;
     }
     if (hystartOnAck(this.hystart, tcb, ack.rttMs)) {
       tcb.ssthresh = tcb.cwnd;
     } else if (ack.cwndLimited) {
-      grow(tcb, slowStartIncrease(tcb, ack.acked, HYSTART_SEGMENTS) / hystartDivisor(this.hystart));
+      grow(tcb, slowStartIncrease(tcb, ack, HYSTART_SEGMENTS) / hystartDivisor(this.hystart));
     }
   }
 

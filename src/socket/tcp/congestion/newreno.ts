@@ -57,7 +57,7 @@ export class NewReno implements CongestionControl {
       }
       divisor = hystartDivisor(this.hystart);
     }
-    if (ack.cwndLimited) grow(tcb, slowStartIncrease(tcb, ack.acked) / divisor);
+    if (ack.cwndLimited) grow(tcb, slowStartIncrease(tcb, ack) / divisor);
   }
 
   onLoss(_tcb: Tcb, _loss: LossSample, _now: number): void {}

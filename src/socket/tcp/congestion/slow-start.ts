@@ -1,6 +1,7 @@
 import { initialWindow } from "../congestion.ts";
 import { seqGt } from "../seq.ts";
 import { flightSize, type Tcb } from "../tcb.ts";
+import type { AckSample } from "./control.ts";
 
 /** What the controls have in common that begin with slow start: RFC 5681 3.1, with RFC 3465, RFC 2861 and RFC 7661. */
 
@@ -21,12 +22,14 @@ export function inInitialSlowStart(tcb: Tcb): boolean {
 }
 
 /**
- * RFC 5681 equation 2, with RFC 3465's limit: by how much `acked` new bytes open the window.
+ * RFC 5681 equation 2, with RFC 3465's limit: by how much an ACK opens the window.
  *
  * @param segments how many segments' worth one ACK may count for
  */
-export function slowStartIncrease(tcb: Tcb, acked: number, segments = APPROPRIATE_BYTES): number {
-  if (!tcb.context.tcp.boundSlowStart) return acked;
+export function slowStartIncrease(tcb: Tcb, ack: AckSample, segments = APPROPRIATE_BYTES): number {
+  const { acked } = ack;
+  // Linux: what was SACKed before it was acknowledged opens nothing, then or now.
+  if (!tcb.context.tcp.boundSlowStart) return acked > 0 ? ack.delivered : 0;
   // RFC 3465 2.3: after a timeout an ACK may be for what had arrived long before.
   if (!seqGt(tcb.sndUna, tcb.recover)) return Math.min(acked, tcb.mss);
   // A super-segment's segments arrive as one where they are not cut at all, and are acknowledged by one ACK.
