@@ -21,7 +21,7 @@ export function startCongestionControl(tcb: Tcb, now: number): void {
   // RFC 5681 3.1: after a SYN or SYN-ACK was lost it is one segment. After two, as RFC 6928 2 recommends: with an initial
   // RTO of a second the first one may only have been late.
   tcb.cwnd = tcb.backoff > 1 ? tcb.mss : initialWindow(tcb.mss);
-  tcb.windowUseEnd = tcb.sndUna;
+  tcb.sent.roundEnd = tcb.sndUna;
   tcb.control.start(tcb, now);
 }
 

@@ -17,10 +17,10 @@ export function isWorthSending(tcb: Tcb, length: number, unsent: number, flight:
 
 /** RFC 9293 A.3: what is unacknowledged are full-sized segments. */
 function mayFollowFull(tcb: Tcb): boolean {
-  return tcb.context.tcp.nagle === "minshall" && !seqGt(tcb.shortEnd, tcb.sndUna);
+  return tcb.context.tcp.nagle === "minshall" && !seqGt(tcb.sent.shortEnd, tcb.sndUna);
 }
 
 /** Text of so many bytes has just been sent for the first time. */
 export function noteShort(tcb: Tcb, length: number): void {
-  if (length % tcb.mss !== 0) tcb.shortEnd = tcb.sndNxt;
+  if (length % tcb.mss !== 0) tcb.sent.shortEnd = tcb.sndNxt;
 }

@@ -170,8 +170,6 @@ export class Tcb {
   longestText = 0;
   /** Nagle's algorithm is off (RFC 9293 3.7.4). */
   noDelay = false;
-  /** The end of the last short segment: Minshall's algorithm asks whether it is acknowledged. */
-  shortEnd = 0;
 
   /** What is outstanding, and what has become of it: RFC 6675 3, RFC 8985. */
   readonly sent: Transmissions;
@@ -197,9 +195,6 @@ export class Tcb {
   recover = 0;
   /** The window was full in this round trip: only one that is used may grow (RFC 9293 3.8.2, RFC 7661). */
   cwndLimited = false;
-  /** Most bytes that were under way in this round trip, which lasts until what was sent by then is acknowledged. */
-  mostUnderWay = 0;
-  windowUseEnd = 0;
   lastSentAt = 0;
   /** Bytes per ms that the connection sends at most; without a limit where nothing paces it. */
   pacingRate = Number.POSITIVE_INFINITY;

@@ -43,7 +43,7 @@ export function enterEstablished(tcb: Tcb): void {
   onHandshakeDone(tcb);
   startRack(tcb, tcb.context.now);
   tcb.recover = tcb.iss;
-  tcb.shortEnd = tcb.iss;
+  tcb.sent.shortEnd = tcb.iss;
   signal(tcb, CONNECTED | WRITABLE);
   // RFC 9293 3.10.4: a CLOSE in SYN-SENT or SYN-RECEIVED was queued until now.
   if (tcb.finQueued) enterAfterOurClose(tcb);

@@ -129,6 +129,11 @@ export class Transmissions {
   pipe = 0;
   lostBytes = 0;
   sackedBytes = 0;
+  /** The most of `pipe` in this round trip, which lasts until SND.UNA reaches `roundEnd`. */
+  mostInRound = 0;
+  roundEnd = 0;
+  /** Behind the last short segment: Minshall's algorithm asks whether it is acknowledged. */
+  shortEnd = 0;
   private readonly pool: TransmissionPool;
 
   constructor(pool: TransmissionPool) {

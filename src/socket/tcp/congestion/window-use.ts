@@ -9,16 +9,17 @@ import { inSlowStart } from "./slow-start.ts";
 
 /** New text has just been sent. */
 export function noteWindowUse(tcb: Tcb): void {
-  const { pipe } = tcb.sent;
+  const { sent } = tcb;
+  const { pipe } = sent;
   const isFull = pipe + tcb.mss > tcb.cwnd;
-  const isRoundOver = seqGeq(tcb.sndUna, tcb.windowUseEnd);
-  if (!isFull && !isRoundOver && (tcb.cwndLimited || pipe <= tcb.mostUnderWay)) return;
+  const isRoundOver = seqGeq(tcb.sndUna, sent.roundEnd);
+  if (!isFull && !isRoundOver && (tcb.cwndLimited || pipe <= sent.mostInRound)) return;
   tcb.cwndLimited = isFull;
-  tcb.mostUnderWay = pipe;
-  tcb.windowUseEnd = tcb.sndNxt;
+  sent.mostInRound = pipe;
+  sent.roundEnd = tcb.sndNxt;
 }
 
 /** May the window grow? RFC 7661 4.1: in slow start one that was half full has been tried. */
 export function isWindowUsed(tcb: Tcb): boolean {
-  return tcb.cwndLimited || (inSlowStart(tcb) && 2 * tcb.mostUnderWay > tcb.cwnd);
+  return tcb.cwndLimited || (inSlowStart(tcb) && 2 * tcb.sent.mostInRound > tcb.cwnd);
 }
