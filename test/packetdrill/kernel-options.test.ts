@@ -237,6 +237,14 @@ describe("tcp_info", () => {
     expect(tcpi_min_rtt).toBeLessThanOrEqual(30_000);
   });
 
+  test("where no text has come, tcpi_last_data_recv counts from the handshake on", () => {
+    const p = connected();
+    p.passes(70);
+    expect(p.kernel.tcpInfo().tcpi_last_data_recv).toBe(70);
+    p.arrives({ flags: "P.", length: 10 });
+    expect(p.kernel.tcpInfo().tcpi_last_data_recv).toBe(0);
+  });
+
   test("is what getsockopt gives; states have FreeBSD's numbers there", () => {
     const p = accepted();
     p.calls("getsockopt(4, SOL_TCP, TCP_INFO, {tcpi_state=1, tcpi_snd_mss=1000}, [232]) = 0");

@@ -53,6 +53,8 @@ export class TcpFile {
   noSpace = false;
   /** What has happened since anybody asked: for edge-triggered epoll. */
   edges = 0;
+  /** When the connection was established, or accepted, in ms. */
+  establishedAt = Number.NEGATIVE_INFINITY;
   private lastState = CLOSED;
   private lastReceived = 0;
   readonly zerocopy = new ZerocopyQueue();
@@ -119,6 +121,7 @@ export class TcpFile {
     this.readable = 0;
     this.readShut = false;
     this.writeShut = false;
+    this.establishedAt = this.isConnected ? this.machine.now : Number.NEGATIVE_INFINITY;
     this.lastState = connection.tcb.state;
     this.lastReceived = connection.tcb.bytesReceived;
   }
@@ -172,6 +175,7 @@ export class TcpFile {
     this.readable = tcb.receiveBuffer.length;
     if (tcb.bytesReceived !== this.lastReceived) this.edges |= POLL.IN;
     if (tcb.state !== this.lastState) this.edges |= POLL.IN | POLL.OUT | POLL.HUP | POLL.RDHUP;
+    if (tcb.state === ESTABLISHED && this.lastState !== ESTABLISHED) this.establishedAt = this.machine.now;
     this.lastReceived = tcb.bytesReceived;
     this.lastState = tcb.state;
     if (this.noSpace && isWritable(this)) {

@@ -68,7 +68,7 @@ export function tcpInfo(file: TcpFile): Record<string, number> {
     tcpi_options: optionsOf(tcb),
     tcpi_snd_wscale: info.options.sndWindShift ?? 0,
     tcpi_rcv_wscale: info.options.rcvWindShift ?? 0,
-    ...times(tcb, file.machine.now),
+    ...times(file, tcb),
     ...windows(tcb, bsd),
     ...losses(tcb),
     ...totals(file, tcb),
@@ -91,7 +91,8 @@ function optionsOf(tcb: Tcb): number {
   );
 }
 
-function times(tcb: Tcb, now: number): Record<string, number> {
+function times(file: TcpFile, tcb: Tcb): Record<string, number> {
+  const { now } = file.machine;
   const us = (ms: number) => Math.round(ms * US_PER_MS);
   const since = (at: number) => (Number.isFinite(at) && at > 0 ? Math.round(now - at) : 0);
   const { minRttMs } = tcb.loss;
@@ -103,7 +104,7 @@ function times(tcb: Tcb, now: number): Record<string, number> {
     tcpi_min_rtt: Number.isFinite(minRttMs) ? us(minRttMs) : 0xffffffff,
     tcpi_rcv_rtt: tcb.rcvRttMs < 0 ? 0 : us(tcb.rcvRttMs),
     tcpi_last_data_sent: since(tcb.lastSentAt),
-    tcpi_last_data_recv: since(tcb.lastTextAt),
+    tcpi_last_data_recv: since(Math.max(tcb.lastTextAt, file.establishedAt)),
     tcpi_last_ack_sent: 0,
     tcpi_last_ack_recv: since(tcb.lastHeardAt),
     tcpi_busy_time: us(
