@@ -255,6 +255,21 @@ sysctl -w net.ipv4.tcp_unheard_of="1 2"\`
     expect(notes).toContain("0.000000 ignored: net.ipv4.tcp_unheard_of=1 2");
   });
 
+  test("defaults.sh is Linux's: its TCP is meant, and not the stack as it is", () => {
+    const text = `0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 65535 <mss 1000>
++0 > S. 0:0(0) ack 1 <mss 1460>
++0 < . 1:1(0) ack 1 win 65535
++0 accept(3, ..., ...) = 4
++0 write(4, ..., 1300) = 1300
++0 > . 1:1001(1000) ack 1
++0 > P. 1001:1301(300) ack 1`;
+    expect(failure(`0 \`./defaults.sh\`\n${text}`)).toBeNull();
+    expect(failure(text)).not.toBeNull();
+  });
+
   test("dd makes a file that open finds, and fails where it does not say how long", () => {
     const text = (command: string) => `0 \`${command}\`
 +0 open("/nonexistent/file", O_RDONLY) = 3

@@ -7,7 +7,7 @@ import { fcntl, ioctl, openFile, pipe, sendfile, splice } from "./file-calls.ts"
 import { type Flavour, Machine } from "./machine.ts";
 import { getsockopt, setsockopt } from "./option-calls.ts";
 import { epollControl, epollCreate, epollWait, poll } from "./poll-calls.ts";
-import { setFlavour } from "./profile.ts";
+import { actLikeLinux, setFlavour } from "./profile.ts";
 import { receive } from "./receive-calls.ts";
 import { send } from "./send-calls.ts";
 import { setSysctl } from "./sysctl.ts";
@@ -155,6 +155,11 @@ export class Kernel {
    */
   sysctl(name: string, value: string): boolean {
     return setSysctl(this.machine, name, value);
+  }
+
+  /** From now on the stack's TCP does as Linux's, where it has settings for that. */
+  actLikeLinux(): void {
+    actLikeLinux(this.machine);
   }
 
   /** A command has made a file, of so many bytes. */

@@ -13,6 +13,8 @@ export class Machine {
   readonly bindPort: number;
   readonly connectPort: number;
   flavour: Flavour = "linux";
+  /** Where the stack's TCP has settings for it, it is to do as Linux's. */
+  isLikeLinux = false;
   now: number;
   readonly descriptors = new Map<number, File>();
   /** Lengths of the files that the script's commands have made, by path. */

@@ -12,11 +12,6 @@ const PROFILES: Readonly<Record<Flavour, Partial<TcpSettings>>> = {
     ecn: "passive",
     // Scripts leave timestamps out of segments even where the SYNs had them.
     requireTimestamps: false,
-    boundSlowStart: false,
-    reduceWindow: "window",
-    wideWindowScale: false,
-    nagle: "minshall",
-    windowProbes: "empty",
   },
   freebsd: {
     ecn: "passive",
@@ -30,6 +25,21 @@ const PROFILES: Readonly<Record<Flavour, Partial<TcpSettings>>> = {
     maxSendBuffer: 2_097_152,
   },
 };
+
+/** What Linux does otherwise than the RFCs that the stack goes by, or in one of several ways that these leave. */
+const LIKE_LINUX: Partial<TcpSettings> = {
+  boundSlowStart: false,
+  reduceWindow: "window",
+  wideWindowScale: false,
+  nagle: "minshall",
+  windowProbes: "empty",
+};
+
+/** The script was written for Linux's own TCP, and not only for its calls. */
+export function actLikeLinux(machine: Machine): void {
+  machine.isLikeLinux = true;
+  Object.assign(machine.stack.sockets.context.tcp, LIKE_LINUX);
+}
 
 /**
  * FreeBSD makes receive buffers a whole number of segments when the SYNs have said how long these are. The window in the SYN

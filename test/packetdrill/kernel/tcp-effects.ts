@@ -46,9 +46,10 @@ export function connectionOptions(file: TcpFile): Partial<ConnectOptions> {
 function receiveSpace(file: TcpFile): number {
   const { options, machine } = file;
   const buffer = options.get("SO_RCVBUF");
-  const space = machine.flavour === "linux" ? wholeOrLess(buffer >> 1) : buffer;
+  const space = machine.flavour === "linux" ? buffer >> 1 : buffer;
   const clamp = options.get("TCP_WINDOW_CLAMP");
-  return clamp > 0 ? Math.min(space || clamp, clamp) : space;
+  const most = clamp > 0 ? Math.min(space || clamp, clamp) : space;
+  return machine.isLikeLinux ? wholeOrLess(most) : most;
 }
 
 /** Linux: the first window is a whole number of segments as Ethernet has them. */

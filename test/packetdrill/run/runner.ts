@@ -263,6 +263,7 @@ class Run {
     const wrong = runShell(command, {
       sysctl: (name, value) => world.kernel.sysctl(name, value),
       setMtu: (mtu) => world.setMtu(mtu),
+      actLikeLinux: () => world.kernel.actLikeLinux(),
       makeFile: (path, length) => world.kernel.makeFile(path, length),
       sleep: (ms) => world.advanceTo(world.now + ms),
       note: (text) => this.note(text),

@@ -3,6 +3,8 @@ export interface ShellTarget {
   /** Returns whether the stack has anything like it. */
   sysctl(name: string, value: string): boolean;
   setMtu(mtu: number): void;
+  /** The script was written for Linux's TCP. */
+  actLikeLinux(): void;
   /** `open` is to find a file of so many bytes. */
   makeFile(path: string, length: number): void;
   sleep(ms: number): void;
@@ -70,6 +72,7 @@ function runOne(command: string, target: ShellTarget): string | null {
   const [program = ""] = words;
   const name = program.replace(/^.*\//, "");
   if (name === "defaults.sh") {
+    target.actLikeLinux();
     for (const [key, value] of DEFAULTS) set(target, key, value, true);
     return null;
   }

@@ -10,7 +10,7 @@ import {
   restartWindow,
   slowStartIncrease,
 } from "./slow-start.ts";
-import { isWindowUsed } from "./window-use.ts";
+import { isWindowProven } from "./window-use.ts";
 
 // RFC 9438 4.1 and 4.6: C in segments per s^3, and what of the window a reduction leaves.
 const C = 0.4;
@@ -200,5 +200,5 @@ export class Cubic implements CongestionControl {
  * The ACK that shows a loss has often just acknowledged half of a small window.
  */
 function windowInUse(tcb: Tcb): number {
-  return isWindowUsed(tcb) ? tcb.cwnd : bytesAtCongestion(tcb);
+  return isWindowProven(tcb) ? tcb.cwnd : bytesAtCongestion(tcb);
 }

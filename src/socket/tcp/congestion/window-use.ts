@@ -23,3 +23,8 @@ export function noteWindowUse(tcb: Tcb): void {
 export function isWindowUsed(tcb: Tcb): boolean {
   return tcb.cwndLimited || (inSlowStart(tcb) && 2 * tcb.sent.mostInRound > tcb.cwnd);
 }
+
+/** Is the window no larger than its use lets it grow, which is to twice what was under way? */
+export function isWindowProven(tcb: Tcb): boolean {
+  return tcb.cwndLimited || (inSlowStart(tcb) && 2 * tcb.sent.mostInRound >= tcb.cwnd);
+}
