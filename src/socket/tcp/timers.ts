@@ -1,4 +1,5 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
+import { resetAckSample } from "./congestion/control.ts";
 import { onCorkTimeout } from "./cork.ts";
 import { onDelayedAckTimeout } from "./delayed-ack.ts";
 import { startFrto } from "./frto.ts";
@@ -132,6 +133,7 @@ function loseAll(tcb: Tcb, now: number): void {
   // A segment that times out again says nothing new; nor does one that is being repaired already.
   const known = loss.phase !== OPEN && seqLt(tcb.sndUna, tcb.recover);
   const again = tcb.backoff > 1 || (known && loss.phase === RECOVERY);
+  resetAckSample(tcb.context.ack, tcb.sent.pipe); // It is not an ACK that tells of it.
   tcb.control.onTimeout(tcb, again, now);
   if (!again) expectUndo(tcb);
   loseFlight(tcb);

@@ -119,23 +119,32 @@ describe("6.1.2: the sender", () => {
     s.writes(30_000);
     expect(s.sent()).toHaveLength(10);
     s.receives({ flags: "E.", ack: 1_001 });
-    // 9,000 bytes were under way.
-    expect(s.socket.info()).toMatchObject({ ssthresh: 4_500, retransmissions: 0 });
+    // 10,000 bytes were under way.
+    expect(s.socket.info()).toMatchObject({ ssthresh: 5_000, retransmissions: 0 });
     const { cwnd } = s.socket.info();
     expect(cwnd).toBeLessThan(6_000);
     s.receives({ flags: "E.", ack: 2_001 });
-    expect(s.socket.info().ssthresh).toBe(4_500);
+    expect(s.socket.info().ssthresh).toBe(5_000);
     expect(s.sent()).toHaveLength(0);
     s.receives({ flags: "E.", ack: 7_001 });
     s.sends(
       { flags: "W.", seq: 10_001, length: 1_000, ecn: ECT_0 },
       { flags: ".", seq: 11_001, length: 1_000 },
+      { flags: ".", seq: 12_001, length: 1_000 },
     );
     expect(s.host.stack.stats.tcpCongestionEchoes).toBe(1);
     s.sent();
     // All that was under way has been acknowledged: what is marked now was sent slower.
     s.receives({ flags: "E.", ack: 11_001 });
     expect(s.host.stack.stats.tcpCongestionEchoes).toBe(2);
+  });
+
+  scenario("what was under way counts as it was before the ACK, which may be for all of it", () => {
+    const s = established(both);
+    s.writes(10_000);
+    expect(s.sent()).toHaveLength(10);
+    s.receives({ flags: "E.", ack: 10_001 });
+    expect(s.socket.info().ssthresh).toBe(5_000);
   });
 
   scenario("without agreement ECE means nothing", () => {
@@ -175,7 +184,7 @@ describe("super-segments", () => {
     s.receives({ ack: 10_001 });
     s.sends(
       { flags: "W.", seq: 10_001, length: 1_000, cutInto: 0 },
-      { flags: ".", seq: 11_001, length: 4_000, cutInto: 1_000 },
+      { flags: ".", seq: 11_001, length: 5_000, cutInto: 1_000 },
     );
   });
 });

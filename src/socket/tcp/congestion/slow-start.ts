@@ -42,12 +42,12 @@ export function grow(tcb: Tcb, increase: number): void {
 }
 
 /**
- * What was under way when congestion was met: RFC 5681's FlightSize, without what limited transmit or a late finding
- * has let out beyond the window; or the window.
+ * What was under way when congestion was met: RFC 5681's FlightSize, before the ACK that shows it took some away, and without
+ * what limited transmit or a late finding has let out beyond the window; or the window.
  */
 export function bytesAtCongestion(tcb: Tcb): number {
   if (tcb.context.tcp.reduceWindow === "window") return tcb.cwnd;
-  return Math.min(flightSize(tcb), tcb.cwnd);
+  return Math.min(flightSize(tcb) + tcb.context.ack.acked, tcb.cwnd);
 }
 
 /**
