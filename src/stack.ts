@@ -25,6 +25,11 @@ export interface StackOptions {
   /** Where secrets, sequence numbers and ports come from; the operating system by default. */
   readonly random?: Random;
   /**
+   * The clock, in ms, that `poll` is told the time by. With it, round-trip times are right although time passes within a poll:
+   * without it, what is sent and answered in the same one seems to have taken none.
+   */
+  readonly clock?: (() => number) | undefined;
+  /**
    * Which one this is of several stacks with the same addresses, each in a thread of its own: it then takes local ports and
    * echo identifiers of a share of its own only, by which its answers are known. Unless told there is one.
    */
@@ -114,6 +119,7 @@ export class Stack {
     const pool = new BufferPool(memory);
     this.maxSockets = maxSockets;
     this.context = new SocketContext(maxSockets, this.stats, random, pool, settings, this.routes, worker);
+    this.context.clock = options.clock ?? null;
     this.sockets = new SocketSet(this.context, maxSockets);
   }
 

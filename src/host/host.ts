@@ -91,9 +91,10 @@ export class Host implements AsyncDisposable {
   /** Made by `open`. */
   constructor(settings: HostSettings, interfaces: readonly InterfaceOptions[]) {
     this.onDeviceEvent = settings.onDeviceEvent;
-    this.stack = new Stack(settings);
+    const runtime = settings.runtime ?? realRuntime;
+    this.runtime = runtime;
+    this.stack = new Stack({ ...settings, clock: settings.clock ?? (() => runtime.now()) });
     const added = interfaces.map((each) => this.stack.addInterface(each));
-    this.runtime = settings.runtime ?? realRuntime;
     this.pump = new Pump(this.stack, this.runtime);
     for (const iface of added) {
       this.attachments.push(

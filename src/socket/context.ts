@@ -22,6 +22,8 @@ import { TransmissionPool } from "./tcp/transmissions.ts";
 export class SocketContext {
   /** The time of the call into the stack that is under way, in ms. */
   now = 0;
+  /** What says how late it is within that call, where there is such a clock. */
+  clock: (() => number) | null = null;
   readonly stats: Stats;
   readonly random: Random;
   readonly pool: BufferPool;
@@ -88,4 +90,10 @@ export class SocketContext {
     this.starved = new ReadyQueue(maxSockets);
     this.pressure = new Pressure(maxSockets);
   }
+}
+
+/** The time, as late as it is: `now` goes on within a poll where there is a clock. */
+export function timeIn(context: SocketContext): number {
+  if (context.clock !== null) context.now = Math.max(context.now, context.clock());
+  return context.now;
 }

@@ -1,5 +1,6 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
 import { ACK, ECE, SYN, type TcpSegment } from "../../wire/tcp.ts";
+import { timeIn } from "../context.ts";
 import { noteRoom } from "./buffer-tuning.ts";
 import { challengeAck } from "./challenge.ts";
 import { resetAckSample } from "./congestion/control.ts";
@@ -61,12 +62,12 @@ export function processAck(tcb: Tcb, seg: TcpSegment, isBare: boolean, now: numb
   if (tcb.state === TIME_WAIT) return GO_ON;
   const acked = seqDiff(seg.ack, tcb.sndUna);
   if (acked >= 0) {
-    if (acked > 0 || mayTell(tcb, seg)) takeNews(tcb, seg, acked, isBare, now);
+    if (acked > 0 || mayTell(tcb, seg)) takeNews(tcb, seg, acked, isBare);
     if (seg.flags & ECE) obeyEcho(tcb, seg, now);
     updateSendWindow(tcb, seg, now);
   } else if (tcb.sack && seg.sackCount > 0) {
     // It was overtaken: what it tells of arrivals is still true.
-    takeNews(tcb, seg, 0, isBare, now);
+    takeNews(tcb, seg, 0, isBare);
   }
   if (endIfStalled(tcb, now)) return STOP;
   // RFC 9293 3.10.7.4: the state that an acknowledged FIN leads to.
@@ -112,8 +113,10 @@ function mayTell(tcb: Tcb, seg: TcpSegment): boolean {
 }
 
 /** SEG.ACK =< SND.NXT: what the ACK tells of what was sent. */
-function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean, now: number): void {
+function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean): void {
   const { sent } = tcb;
+  // What was sent in this poll is not acknowledged in no time.
+  const now = timeIn(tcb.context);
   const { ack } = tcb.context;
   const duplicate = seg.ack === tcb.sndUna && isBare && isDuplicate(tcb, seg);
   resetAckSample(ack, sent.pipe);
