@@ -21,8 +21,8 @@ export async function supervise(config: Config, program: string): Promise<number
     `tapwire serves on ${addresses.join(", ")} (${devices.join("; ")}) with ${config.workers} workers:`,
   );
   console.log("  http 80; echo 7, discard 9, daytime 13, chargen 19, on TCP and UDP");
-  console.log(`Try: curl http://${addresses[0]}/`);
   const done = closeAtSignal(async () => report(await workers.close()));
+  console.log(`Try: curl http://${addresses[0]}/`);
   await Promise.race([done, workers.ended]);
   return done;
 }
