@@ -33,7 +33,7 @@ for i in range(${ROUNDS}):
     ms = (time.monotonic() - start) * 1000
     first = ready[0]
     first.setblocking(True)
-    first.settimeout(5)
+    first.settimeout(12)
     first.sendall(b"hello %d" % i)
     print(round(ms), first.recv(100).decode(), flush=True)
     for s in sockets: s.close()
@@ -69,7 +69,7 @@ systemTest(
       // All that is to be remembered is, and the engine has compiled what it will.
       await Bun.sleep(500);
       const before = memory();
-      const stdout = await ns.ok(["python3", "-c", CLIENT], { timeoutMs: 15_000 });
+      const stdout = await ns.ok(["python3", "-c", CLIENT], { timeoutMs: 20_000 });
       const served = stdout.trim().split("\n");
       expect(served.map((line) => line.replace(/^\d+ /, ""))).toEqual(
         Array.from({ length: ROUNDS }, (_, i) => `hello ${i}`),
