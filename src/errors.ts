@@ -68,3 +68,21 @@ export class StackError extends Error {
     this.code = code;
   }
 }
+
+/**
+ * @param of what the number counts, where the name does not say: `" of bytes"`
+ * @throws StackError EINVAL where it is not a whole number from `least` to `most`
+ */
+export function requireWhole(name: string, value: number, least: number, most: number, of = ""): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return;
+  throw new StackError(
+    "EINVAL",
+    `${name} must be a whole number${of} from ${least} to ${most}, not ${value}`,
+  );
+}
+
+/** @throws StackError EINVAL where it is not a whole number above 0 */
+export function requireCount(name: string, count: number): void {
+  if (Number.isInteger(count) && count >= 1) return;
+  throw new StackError("EINVAL", `${name} must be a whole number above 0, not ${count}`);
+}

@@ -1,5 +1,5 @@
 import type { Device } from "./device.ts";
-import { StackError } from "./errors.ts";
+import { requireWhole, StackError } from "./errors.ts";
 import { drainReady } from "./iface/egress.ts";
 import { ethernetInput } from "./iface/ethernet-input.ts";
 import type { EthernetOptions } from "./iface/ethernet-link.ts";
@@ -100,12 +100,7 @@ export class Stack {
   /** @throws StackError EINVAL */
   constructor(options: StackOptions = {}) {
     const { memory = DEFAULT_MEMORY, maxSockets = DEFAULT_MAX_SOCKETS, random = systemRandom() } = options;
-    if (!Number.isInteger(maxSockets) || maxSockets < 1 || maxSockets > 1 << 24) {
-      throw new StackError(
-        "EINVAL",
-        `maxSockets must be a whole number from 1 to ${1 << 24}, not ${maxSockets}`,
-      );
-    }
+    requireWhole("maxSockets", maxSockets, 1, 1 << 24);
     if (!(memory >= SMALLEST_MEMORY && memory <= LARGEST_MEMORY)) {
       throw new StackError(
         "EINVAL",

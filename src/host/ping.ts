@@ -1,4 +1,4 @@
-import { StackError } from "../errors.ts";
+import { requireWhole, StackError } from "../errors.ts";
 import { READABLE, WRITABLE } from "../socket/events.ts";
 import { icmpErrorCode } from "../socket/icmp-error-code.ts";
 import { type IcmpBuffers, IcmpMessage, type IcmpSocket } from "../socket/icmp-socket.ts";
@@ -314,9 +314,7 @@ function errorOf(answer: Answer, message: IcmpMessage): StackError {
 
 /** As ping(8) fills its requests: each byte is its own place. */
 function pattern(size: number): Uint8Array {
-  if (!Number.isInteger(size) || size < 0 || size > 65_535) {
-    throw new StackError("EINVAL", `size must be a whole number from 0 to 65535, not ${size}`);
-  }
+  requireWhole("size", size, 0, 65_535);
   return new Uint8Array(size).map((_, i) => i);
 }
 

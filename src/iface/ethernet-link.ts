@@ -1,5 +1,5 @@
 import type { Capabilities } from "../device.ts";
-import { StackError } from "../errors.ts";
+import { requireWhole, StackError } from "../errors.ts";
 import type { SocketContext } from "../socket/context.ts";
 import {
   ETHERNET_HEADER_LENGTH,
@@ -52,8 +52,8 @@ export class EthernetLink {
   /** @throws StackError EINVAL */
   constructor(capabilities: Capabilities, options: EthernetOptions, context: SocketContext) {
     const { vlan, maxNeighbours = DEFAULT_NEIGHBOURS, conflictDetection = "fast" } = options;
-    checkRange("vlan", vlan ?? 1, LARGEST_VLAN);
-    checkRange("maxNeighbours", maxNeighbours, MOST_NEIGHBOURS);
+    requireWhole("vlan", vlan ?? 1, 1, LARGEST_VLAN);
+    requireWhole("maxNeighbours", maxNeighbours, 1, MOST_NEIGHBOURS);
     if (!["off", "fast", "rfc5227"].includes(conflictDetection)) {
       throw new StackError(
         "EINVAL",
@@ -88,9 +88,4 @@ function ownAddress(address: Uint8Array | undefined): Uint8Array {
   }
   // The device may do with its own what it likes.
   return address.slice();
-}
-
-function checkRange(name: string, value: number, most: number): void {
-  if (Number.isInteger(value) && value >= 1 && value <= most) return;
-  throw new StackError("EINVAL", `${name} must be a whole number from 1 to ${most}, not ${value}`);
 }

@@ -1,4 +1,4 @@
-import { StackError } from "../errors.ts";
+import { requireWhole, StackError } from "../errors.ts";
 import type { Random } from "../random.ts";
 import { copyBytes } from "../storage/copy.ts";
 import { PacketRing } from "../storage/packet-ring.ts";
@@ -116,8 +116,8 @@ export class IcmpSocket {
    */
   send(data: Uint8Array, remote: IpAddress, sequence: number, ttl: number = DEFAULT_TTL): boolean {
     if (this.index === -1) throw new StackError("ENOTCONN", "the ICMP socket is closed: bind another one");
-    requireRange(sequence, 0, 65_535, "an echo's sequence number");
-    requireRange(ttl, 1, 255, "the time to live");
+    requireWhole("an echo's sequence number", sequence, 0, 65_535);
+    requireWhole("the time to live", ttl, 1, 255);
     const route = requireRoute(isUnspecified(remote) ? null : this.context.routing.route(remote), remote);
     const mtu = Math.min(route.path.mtu, this.context.pathMtus.find(remote, this.context.now));
     const largest = mtu - IPV4_HEADER_LENGTH - ICMPV4_HEADER_LENGTH;
@@ -274,7 +274,7 @@ export class IcmpIdentifiers {
    */
   choose(identifier: number | undefined, random: Random): number {
     if (identifier !== undefined) {
-      requireRange(identifier, 0, IDENTIFIERS - 1, "an ICMP identifier");
+      requireWhole("an ICMP identifier", identifier, 0, IDENTIFIERS - 1);
       this.requireOwn(identifier);
       if (!this.sockets.has(identifier)) return identifier;
       throw new StackError(
@@ -319,12 +319,7 @@ export class IcmpIdentifiers {
 
 /** @throws StackError EINVAL */
 export function checkIcmpBuffers(buffers: IcmpBuffers): void {
-  requireRange(buffers.messages, 1, 65_536, "buffers.messages");
-  requireRange(buffers.bytes, NOTES, 1 << 30, "buffers.bytes");
-  requireRange(buffers.requests, 1, IDENTIFIERS, "buffers.requests");
-}
-
-function requireRange(value: number, low: number, high: number, what: string): void {
-  if (Number.isInteger(value) && value >= low && value <= high) return;
-  throw new StackError("EINVAL", `${what} must be a whole number from ${low} to ${high}, not ${value}`);
+  requireWhole("buffers.messages", buffers.messages, 1, 65_536);
+  requireWhole("buffers.bytes", buffers.bytes, NOTES, 1 << 30);
+  requireWhole("buffers.requests", buffers.requests, 1, IDENTIFIERS);
 }

@@ -1,4 +1,4 @@
-import { StackError } from "../errors.ts";
+import { requireWhole, StackError } from "../errors.ts";
 import type { Random } from "../random.ts";
 import { formatAddress, type IpAddress, isUnspecified, sameAddress } from "../wire/ip-address.ts";
 import {
@@ -136,7 +136,5 @@ export class PortRegistry {
 
 /** @throws StackError EINVAL */
 export function requirePort(port: number, lowest: number, what: string): void {
-  if (!Number.isInteger(port) || port < lowest || port > 65535) {
-    throw new StackError("EINVAL", `${what} must be a whole number from ${lowest} to 65535, not ${port}`);
-  }
+  requireWhole(what, port, lowest, 65535);
 }

@@ -4,7 +4,7 @@
  * by the stacks, by whoever hands packets over between them, and by the kernel where a filter of ours does it.
  */
 
-import { StackError } from "../errors.ts";
+import { requireWhole } from "../errors.ts";
 
 /** The dynamic ports of RFC 6056 3.2: 49152 to 65535. */
 export const FIRST_EPHEMERAL = 49_152;
@@ -27,18 +27,8 @@ export const ALONE: WorkerPlace = { index: 0, count: 1 };
 
 /** @throws StackError EINVAL */
 export function checkPlace({ index, count }: WorkerPlace): void {
-  if (!Number.isInteger(count) || count < 1 || count > MOST_WORKERS) {
-    throw new StackError(
-      "EINVAL",
-      `worker.count must be a whole number from 1 to ${MOST_WORKERS}, not ${count}`,
-    );
-  }
-  if (!Number.isInteger(index) || index < 0 || index >= count) {
-    throw new StackError(
-      "EINVAL",
-      `worker.index must be a whole number from 0 to ${count - 1}, not ${index}`,
-    );
-  }
+  requireWhole("worker.count", count, 1, MOST_WORKERS);
+  requireWhole("worker.index", index, 0, count - 1);
 }
 
 /** The worker that an ephemeral port belongs to; -1 for a port below, which is everybody's. */

@@ -1,4 +1,4 @@
-import { StackError } from "../../errors.ts";
+import { requireCount, StackError } from "../../errors.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
 import type { SocketContext } from "../context.ts";
 import { requirePort } from "../ports.ts";
@@ -175,8 +175,8 @@ export function listenerSpec(options: ListenOptions, address: IpAddress, tcp: Tc
     port: isCatchAll ? EVERY_PORT : port,
     isCatchAll,
     reusePort: options.reusePort ?? false,
-    backlog: requireCount("backlog", options.backlog ?? DEFAULT_BACKLOG),
-    maxConnections: requireCount("maxConnections", options.maxConnections ?? Number.POSITIVE_INFINITY),
+    backlog: limit("backlog", options.backlog ?? DEFAULT_BACKLOG),
+    maxConnections: limit("maxConnections", options.maxConnections ?? Number.POSITIVE_INFINITY),
     userTimeoutMs: checkUserTimeout(options.userTimeout ?? 0),
     maxSegmentSize: checkSegmentSize(options.maxSegmentSize ?? tcp.maxSegmentSize),
     congestionControl: validateCongestionControl(options.congestionControl ?? tcp.congestionControl),
@@ -186,7 +186,7 @@ export function listenerSpec(options: ListenOptions, address: IpAddress, tcp: Tc
 }
 
 /** A whole number, or `Infinity` for no limit. */
-function requireCount(what: string, count: number): number {
-  if (count === Number.POSITIVE_INFINITY || (Number.isInteger(count) && count >= 1)) return count;
-  throw new StackError("EINVAL", `${what} must be a whole number above 0, not ${count}`);
+function limit(name: string, count: number): number {
+  if (count !== Number.POSITIVE_INFINITY) requireCount(name, count);
+  return count;
 }

@@ -1,9 +1,9 @@
-import { StackError } from "../../errors.ts";
+import { requireCount, requireWhole, StackError } from "../../errors.ts";
 import { checkToleratedLoss } from "./congestion/bbr.ts";
 import type { CongestionControlName } from "./congestion/control.ts";
 import { validateCongestionControl } from "./congestion/control-factory.ts";
 import { MTU_PROBING, type MtuProbing } from "./mtu-probe.ts";
-import { windowShiftFor } from "./window.ts";
+import { FEWEST_UNITS, LARGEST_BUFFER, windowShiftFor } from "./window.ts";
 
 /**
  * What of TCP's behaviour a program may want otherwise. Times are in milliseconds, sizes in bytes. One record serves
@@ -174,8 +174,7 @@ const COUNTS = [
   "maxHalfOpen",
 ] as const;
 
-/** The largest window that the field can name: 65,535 units of 2^14 bytes, and a buffer of one unit more. */
-const LARGEST_BUFFER = 2 ** 30;
+const OF_BYTES = " of bytes";
 
 /**
  * The settings that `given` makes of the default ones.
@@ -189,11 +188,11 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
     settings.maxReceiveBuffer = given.maxReceiveBuffer ?? given.receiveBuffer;
   if (given.sendBuffer !== undefined) settings.maxSendBuffer = given.maxSendBuffer ?? given.sendBuffer;
   for (const name of ["receiveBuffer", "maxReceiveBuffer", "sendBuffer", "maxSendBuffer"] as const) {
-    requireWhole(name, settings[name], 1, LARGEST_BUFFER);
+    requireWhole(name, settings[name], 1, LARGEST_BUFFER, OF_BYTES);
   }
   checkSegmentSize(settings.maxSegmentSize);
-  requireWhole("minSegmentSize", settings.minSegmentSize, 48, 536);
-  requireWhole("minPathMtu", settings.minPathMtu, 68, 65_535);
+  requireWhole("minSegmentSize", settings.minSegmentSize, 48, 536, OF_BYTES);
+  requireWhole("minPathMtu", settings.minPathMtu, 68, 65_535, OF_BYTES);
   if (!MTU_PROBING.includes(settings.mtuProbing)) {
     const names = MTU_PROBING.map((name) => `"${name}"`).join(", ");
     throw new StackError("EINVAL", `mtuProbing must be one of ${names}, not "${settings.mtuProbing}"`);
@@ -212,7 +211,10 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
   settings.sendBuffer = Math.min(settings.sendBuffer, settings.maxSendBuffer);
   if (settings.receiveBuffer < settings.maxReceiveBuffer) {
     // The scale is that of the largest window: of a few of its units nothing would be left for the first one.
-    const units = Math.min(4 << windowShiftFor(settings.maxReceiveBuffer), settings.maxReceiveBuffer);
+    const units = Math.min(
+      FEWEST_UNITS << windowShiftFor(settings.maxReceiveBuffer),
+      settings.maxReceiveBuffer,
+    );
     settings.receiveBuffer = Math.max(settings.receiveBuffer, units);
   }
   return settings;
@@ -233,11 +235,6 @@ function requireTimeOrNone(name: string, ms: number): void {
   throw new StackError("EINVAL", `${name} must be a time in ms, 0 or more, not ${ms}`);
 }
 
-function requireCount(name: string, count: number): void {
-  if (Number.isInteger(count) && count >= 1) return;
-  throw new StackError("EINVAL", `${name} must be a whole number above 0, not ${count}`);
-}
-
 function requireTime(name: string, ms: number): void {
   if (ms > 0) return;
   throw new StackError("EINVAL", `${name} must be a time in ms above 0, not ${ms}`);
@@ -249,14 +246,6 @@ function requireTime(name: string, ms: number): void {
  * @throws StackError EINVAL
  */
 export function checkSegmentSize(bytes: number): number {
-  requireWhole("maxSegmentSize", bytes, 88, 65_535);
+  requireWhole("maxSegmentSize", bytes, 88, 65_535, OF_BYTES);
   return bytes;
-}
-
-function requireWhole(name: string, bytes: number, least: number, most: number): void {
-  if (Number.isInteger(bytes) && bytes >= least && bytes <= most) return;
-  throw new StackError(
-    "EINVAL",
-    `${name} must be a whole number of bytes from ${least} to ${most}, not ${bytes}`,
-  );
 }

@@ -1,6 +1,6 @@
-import { StackError } from "../../errors.ts";
+import { requireWhole, StackError } from "../../errors.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
-import { FEWEST_UNITS } from "./window.ts";
+import { FEWEST_UNITS, LARGEST_BUFFER } from "./window.ts";
 
 /**
  * What a program may set for one connection, or for those that a listener is to get: sizes in bytes. A connection shares
@@ -34,8 +34,6 @@ export const UNTUNED: Tuning = {
   timeToLive: 64,
 };
 
-const LARGEST_BUFFER = 2 ** 30;
-
 /**
  * `tuning` with changes; other members that `changes` may have are left alone.
  *
@@ -60,11 +58,6 @@ export function tuned(tuning: Tuning, changes: TuningOptions): Tuning {
     );
   }
   return next;
-}
-
-function requireWhole(name: string, value: number, least: number, most: number): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return;
-  throw new StackError("EINVAL", `${name} must be a whole number from ${least} to ${most}, not ${value}`);
 }
 
 /** Gives a connection another tuning: its buffers become what that says, its segments are settled by the SYNs. */

@@ -7,6 +7,8 @@ import { mayReceive, type Tcb } from "./tcb.ts";
 /** The most that a window field can say, in units of the scale. */
 export const LARGEST_FIELD = 0xffff;
 const LARGEST_SHIFT = 14;
+/** The largest window that the field can name: 65,535 units of 2^14 bytes, and a buffer of one unit more. */
+export const LARGEST_BUFFER = 2 ** 30;
 /** Of the scale, in a receive buffer. */
 export const FEWEST_UNITS = 4;
 
