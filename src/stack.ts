@@ -190,6 +190,7 @@ export class Stack {
     }
     moved += context.signalled.size;
     sockets.deliverEvents();
+    sockets.settle();
     for (const iface of interfaces) iface.deliverEvents();
     return moved > 0;
   }

@@ -178,4 +178,7 @@ export class Stats {
   tcpOrphansTimedOut = 0;
   /** TIME-WAIT cut short because every socket number was in use, or there were more than `maxTimeWait`. */
   tcpTimeWaitRecycled = 0;
+  /** Idle connections of which only what they will need again was kept, and that were made whole again for a segment or a call. */
+  tcpLaidToRest = 0;
+  tcpWoken = 0;
 }

@@ -4,6 +4,7 @@ import type { BufferPool } from "../storage/buffer-pool.ts";
 import { DeadlineHeap } from "../storage/deadline-heap.ts";
 import { FlowTable } from "../storage/flow-table.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
+import { RecencyList } from "../storage/recency-list.ts";
 import { ALONE, type WorkerPlace } from "../wire/worker-share.ts";
 import { PathMtus } from "./path-mtus.ts";
 import { PortRegistry } from "./ports.ts";
@@ -55,6 +56,8 @@ export class SocketContext {
   readonly timeWait: TcbList;
   /** Connections that the program has closed and that are not over; first those that have not got on for longest. */
   readonly orphans: TcbList;
+  /** Connections that have a socket and do not rest, by number; first the one to be looked at next: see `resting.ts`. */
+  readonly awake: RecencyList;
   /** Connections that wait for pages of the pool, and what is done when there are none. */
   readonly starved: ReadyQueue;
   readonly pressure: Pressure;
@@ -87,6 +90,7 @@ export class SocketContext {
     this.signalled = new ReadyQueue(maxSockets);
     this.timeWait = new TcbList(maxSockets);
     this.orphans = new TcbList(maxSockets);
+    this.awake = new RecencyList(maxSockets);
     this.starved = new ReadyQueue(maxSockets);
     this.pressure = new Pressure(maxSockets);
   }

@@ -32,6 +32,7 @@ import { limitSegmentSize } from "./tcp/options.ts";
 import { PassiveOpens } from "./tcp/passive-open.ts";
 import { mayBuffer, relieve } from "./tcp/pressure.ts";
 import { makeReset } from "./tcp/reset.ts";
+import { type RestingConnection, RestingConnections } from "./tcp/resting.ts";
 import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
@@ -87,6 +88,9 @@ type Socket = Tcb | TcpListener | UdpSocket | IcmpSocket;
 
 /** So many of those that wait for pages are looked at in one round of a poll. */
 const FED_AT_ONCE = 256;
+/** Connections that are looked at, whether they may rest, in a round of a poll, and when another one wakes. */
+const LOOKS = 64;
+const LOOKS_BY_WAKING = 2;
 const DEFAULT_UDP_BUFFERS: UdpBuffers = { datagrams: 64, bytes: 64 * 1024 };
 
 /** All sockets of a stack, by number, by flow and by port; in fixed places. */
@@ -103,6 +107,7 @@ export class SocketSet {
   /** `pool.returns` when the starved were fed last. */
   private poolReturns = 0;
   private readonly opens: PassiveOpens;
+  private readonly resting: RestingConnections;
   /** How many of the starved are still to be looked at. */
   private hungry = 0;
   private readonly udpSockets = new Map<number, UdpSocket[]>();
@@ -115,6 +120,7 @@ export class SocketSet {
     this.free = new Int32Array(maxSockets);
     for (let i = 0; i < maxSockets; i++) this.free[i] = maxSockets - 1 - i;
     this.freeCount = maxSockets;
+    this.resting = new RestingConnections(context, maxSockets, this);
     this.opens = new PassiveOpens(context, {
       tryIndex: () => this.tryIndex(),
       put: (index, tcb) => {
@@ -218,6 +224,7 @@ export class SocketSet {
     tcb.userTimeoutMs = userTimeout;
     tcb.noDelay = options.noDelay ?? false;
     this.sockets[index] = tcb;
+    context.awake.use(index);
     return new TcpSocket(tcb);
   }
 
@@ -289,8 +296,10 @@ export class SocketSet {
 
   /** Calls `visit` with every connection that goes this way: for what happens rarely. */
   forEachConnection(path: Path, visit: (tcb: Tcb) => void): void {
-    for (const socket of this.sockets) {
-      if (socket instanceof Tcb && socket.ready === path.ready && socket.state !== CLOSED) visit(socket);
+    for (let index = 0; index < this.sockets.length; index++) {
+      const socket = this.sockets[index] ?? this.resting.get(index);
+      if (socket === null || !("ready" in socket) || socket.ready !== path.ready) continue;
+      if (socket.state !== CLOSED) visit(this.connection(index));
     }
   }
 
@@ -302,7 +311,36 @@ export class SocketSet {
   /** The connection with this 4-tuple, or `null`. */
   findTcb(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): Tcb | null {
     const index = this.context.flows.find(local, localPort, remote, remotePort);
-    return index === -1 ? null : (this.sockets[index] as Tcb);
+    return index === -1 ? null : this.connection(index);
+  }
+
+  /** The connection with this number, which wakes if it rests. */
+  private connection(index: number): Tcb {
+    return (this.sockets[index] as Tcb | null) ?? this.wake(index);
+  }
+
+  /** Makes the control block again of a connection that rests: for `resting.ts`. */
+  wake(index: number): Tcb {
+    const resting = this.resting.get(index) as RestingConnection;
+    this.settle(LOOKS_BY_WAKING);
+    const tcb = this.resting.wake(resting);
+    this.sockets[index] = tcb;
+    this.context.awake.use(index);
+    return tcb;
+  }
+
+  /** Where more than `maxAwake` connections are awake, lets those rest that may: until one may not, and a few at a time. */
+  settle(looks = LOOKS): void {
+    const { awake, tcp } = this.context;
+    for (; looks > 0 && awake.size > tcp.maxAwake; looks--) {
+      const index = awake.oldest;
+      if (!this.resting.layDown(this.sockets[index] as Tcb)) {
+        awake.use(index);
+        return;
+      }
+      this.sockets[index] = null;
+      awake.remove(index);
+    }
   }
 
   /** Are there, or have there been, listeners for segments to addresses that are not the stack's? */
@@ -347,7 +385,7 @@ export class SocketSet {
     const { deadlines, now } = this.context;
     // A timer that runs sets a later deadline; the bound holds should one ever not.
     for (let runs = deadlines.size; runs > 0 && deadlines.earliest <= now; runs--) {
-      runTimers(this.sockets[deadlines.first] as Tcb, now);
+      runTimers(this.connection(deadlines.first), now);
     }
   }
 

@@ -110,6 +110,11 @@ export class StreamBuffer {
     }
   }
 
+  /** Is nothing stored, not even ahead of a gap? */
+  get isEmpty(): boolean {
+    return this.extent === 0;
+  }
+
   /** Where byte 0 lies in the pool's memory. */
   get firstAt(): number {
     return (this.slots[this.head >> PAGE_SHIFT] << PAGE_SHIFT) + (this.head & (PAGE_SIZE - 1));

@@ -133,6 +133,7 @@ export class TcpListener {
     const tcb = this.queue.accept();
     if (tcb === null) return null;
     setUserTimeout(tcb, this.spec.userTimeoutMs);
+    this.context.awake.use(tcb.index);
     return new TcpSocket(tcb);
   }
 

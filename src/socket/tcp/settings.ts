@@ -141,6 +141,11 @@ export class TcpSettings {
   maxOrphans = 16_384;
   /** Most connections in TIME-WAIT; beyond that, the one that has been there longest is forgotten. */
   maxTimeWait = 32_768;
+  /**
+   * Of more connections than so many, those that are established, have nothing under way and were idle for a second or
+   * longer are kept in a third of the memory, until something happens.
+   */
+  maxAwake = 8_192;
   /** Idle time before the first keep-alive probe, where keep-alive is on (RFC 9293 3.8.4: at least 2 hours). */
   keepAliveIdleMs = 7_200_000;
   keepAliveIntervalMs = 75_000;
@@ -198,6 +203,7 @@ export function tcpSettings(given: Partial<TcpSettings> = {}): TcpSettings {
     throw new StackError("EINVAL", `mtuProbing must be one of ${names}, not "${settings.mtuProbing}"`);
   }
   for (const name of COUNTS) requireCount(name, settings[name]);
+  requireWhole("maxAwake", settings.maxAwake, 0, 1 << 24);
   for (const name of ["stallTimeoutMs", "stallUnderPressureMs"] as const)
     requireTimeOrNone(name, settings[name]);
   requireOneOf("reduceWindow", settings.reduceWindow, "flight", "window");

@@ -12,6 +12,7 @@ import { BY_NOTHING, type Limit } from "./limits.ts";
 import type { ListenQueue } from "./listen-queue.ts";
 import { LossRecovery } from "./loss-recovery.ts";
 import type { PathMtu } from "./path-mtu.ts";
+import type { RestingConnection } from "./resting.ts";
 import { SackReport } from "./sack.ts";
 import { seqDiff } from "./seq.ts";
 import type { TcpTrace } from "./trace.ts";
@@ -71,6 +72,11 @@ export const DUE_PUSH = 64;
 /** Sees bytes where they are; returns how many of the `length` at `offset` it has no more use for. */
 export type Consumer = (bytes: Uint8Array, offset: number, length: number) => number;
 
+/** The program's socket: what it holds changes as the connection rests and wakes, see `resting.ts`. */
+export interface TcbHolder {
+  hold(block: Tcb | RestingConnection): void;
+}
+
 /**
  * The transmission control block of one connection: RFC 9293 3.3.1, and what the later RFCs add. Only the functions
  * of this folder change it.
@@ -92,6 +98,8 @@ export class Tcb {
   ready: ReadyQueue | null = null;
   /** The listener's queue this connection came from, up to TIME-WAIT. */
   listen: ListenQueue | null = null;
+  /** The program's socket, once it has one. */
+  holder: TcbHolder | null = null;
   /** The SYN was ours: a refusal is told to the program. */
   activeOpen = false;
 

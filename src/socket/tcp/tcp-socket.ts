@@ -4,7 +4,8 @@ import { setCorked, setNoDelay } from "./cork.ts";
 import { setQuickAck } from "./delayed-ack.ts";
 import { type TcpInfo, tcpInfo } from "./info.ts";
 import { orphan } from "./orphans.ts";
-import { CLOSED, type Consumer, STATE_NAMES, type Tcb, type TcpState } from "./tcb.ts";
+import type { RestingConnection } from "./resting.ts";
+import { CLOSED, type Consumer, STATE_NAMES, Tcb, type TcpState } from "./tcb.ts";
 import { TcpTrace } from "./trace.ts";
 import { applyTuning, type Tuning, type TuningOptions, tuned } from "./tuning.ts";
 import {
@@ -33,44 +34,56 @@ import { setUserTimeout } from "./user-timeout.ts";
  * ```
  */
 export class TcpSocket {
-  private readonly tcb: Tcb;
+  private block: Tcb | RestingConnection;
 
   /** Made by `SocketSet.connect` and `TcpListener.accept`. */
   constructor(tcb: Tcb) {
-    this.tcb = tcb;
+    this.block = tcb;
+    tcb.holder = this;
+  }
+
+  /** For the stack: the connection rests from now on, or has woken. */
+  hold(block: Tcb | RestingConnection): void {
+    this.block = block;
+  }
+
+  /** The control block; the connection wakes if it rests. */
+  private get tcb(): Tcb {
+    const { block } = this;
+    return block instanceof Tcb ? block : block.waker.wake(block.index);
   }
 
   get localAddress(): IpAddress {
-    return this.tcb.local;
+    return this.block.local;
   }
 
   get localPort(): number {
-    return this.tcb.localPort;
+    return this.block.localPort;
   }
 
   get remoteAddress(): IpAddress {
-    return this.tcb.remote;
+    return this.block.remote;
   }
 
   get remotePort(): number {
-    return this.tcb.remotePort;
+    return this.block.remotePort;
   }
 
   get state(): TcpState {
-    return STATE_NAMES[this.tcb.state];
+    return STATE_NAMES[this.block.state];
   }
 
   /** The error that ended the connection, or `null`. */
   get error(): StackError | null {
-    return this.tcb.error === null ? null : connectionError(this.tcb);
+    return this.block.error === null ? null : connectionError(this.tcb);
   }
 
   get errorCode(): ErrorCode | null {
-    return this.tcb.error;
+    return this.block.error;
   }
 
   get isClosed(): boolean {
-    return this.tcb.state === CLOSED;
+    return this.block.state === CLOSED;
   }
 
   /** Bytes that can be read now. */
@@ -90,7 +103,7 @@ export class TcpSocket {
 
   /** Is called with events (`READABLE | ...`) at the end of `poll`. */
   get handler(): ((events: number) => void) | null {
-    return this.tcb.handler;
+    return this.block.handler;
   }
 
   set handler(handler: ((events: number) => void) | null) {
@@ -117,7 +130,7 @@ export class TcpSocket {
    * ```
    */
   get consumer(): Consumer | null {
-    return this.tcb.consumer;
+    return this.block.consumer;
   }
 
   set consumer(consumer: Consumer | null) {
@@ -156,7 +169,7 @@ export class TcpSocket {
 
   /** What was set for this connection, with `connect`, `listen` or `tune`. */
   get tuning(): Tuning {
-    return this.tcb.tuning;
+    return this.block.tuning;
   }
 
   /**

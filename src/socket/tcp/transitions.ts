@@ -138,6 +138,7 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   context.deadlines.set(tcb.index, NEVER);
   context.orphans.remove(tcb);
   context.timeWait.remove(tcb);
+  context.awake.remove(tcb.index);
   tcb.listen?.remove(tcb);
   signal(tcb, CLOSED_EVENT | READABLE | WRITABLE);
 }
