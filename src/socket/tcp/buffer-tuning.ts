@@ -61,7 +61,8 @@ function endRound(tcb: Tcb, now: number): void {
   startRound(tcb, now);
 }
 
-function startRound(tcb: Tcb, now: number): void {
+/** A round begins. */
+export function startRound(tcb: Tcb, now: number): void {
   tcb.rcvRoundAt = now;
   tcb.rcvRoundEdge = tcb.rcvAdv;
   tcb.rcvRoundTimestamp = timestampAt(tcb, now);

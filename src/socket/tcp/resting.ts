@@ -1,9 +1,10 @@
 import type { ReadyQueue } from "../../storage/ready-queue.ts";
-import { ANY_IPV4, type IpAddress, sameAddress } from "../../wire/ip-address.ts";
+import { IpAddress, sameAddress } from "../../wire/ip-address.ts";
 import type { SocketContext } from "../context.ts";
+import { startRound } from "./buffer-tuning.ts";
 import type { CongestionControl, CongestionControlName } from "./congestion/control.ts";
-import { createCongestionControl } from "./congestion/control-factory.ts";
 import { INITIAL_SSTHRESH } from "./congestion/slow-start.ts";
+import { chooseControl } from "./congestion.ts";
 import type { ListenQueue } from "./listen-queue.ts";
 import { OPEN } from "./loss-recovery.ts";
 import type { PathMtu } from "./path-mtu.ts";
@@ -14,7 +15,7 @@ import type { Tuning } from "./tuning.ts";
 
 /**
  * Connections at rest. A server with a million of them has little to do for nearly all: they are established, both sides
- * have all of the other's text, and nobody says anything. What such a connection will need again are some seventy numbers,
+ * have all of the other's text, and nobody says anything. What such a connection will need again are some sixty numbers,
  * kept here in rows, and a few objects that it shares with others: a third of what its control block takes. The next
  * segment, timer or call makes the control block anew.
  *
@@ -58,6 +59,8 @@ export const UNTOUCHED = [
 
 /** Numbers that need 32 bits. */
 export const WORDS = [
+  "localPort",
+  "remotePort",
   "iss",
   "sndUna",
   "sndWnd",
@@ -78,8 +81,6 @@ export const WORDS = [
   "lastAckSent",
   "longestText",
   "recover",
-  "rcvRoundEdge",
-  "rcvRoundTimestamp",
   "quickAcks",
   "keepAliveCount",
   "events",
@@ -93,7 +94,6 @@ export const NUMBERS = [
   "srtt",
   "rttvar",
   "rto",
-  "unackedSince",
   "cwnd",
   "ssthresh",
   "lastSentAt",
@@ -113,8 +113,6 @@ export const NUMBERS = [
   "openedAt",
   "lastTextAt",
   "rcvRttMs",
-  "rcvRoundAt",
-  "rcvRoundTaken",
   "userTimeoutMs",
   "segmentsSent",
   "segmentsReceived",
@@ -136,53 +134,82 @@ export const FLAGS = [
   "isInteractive",
 ] as const satisfies readonly (keyof Tcb)[];
 
-/** Behind the words are the flags, and how much each buffer may hold. */
-const WORD_STRIDE = WORDS.length + 3;
+const LOCAL_PORT = WORDS.indexOf("localPort");
+const REMOTE_PORT = WORDS.indexOf("remotePort");
+/** Behind the words are the flags, how much each buffer may hold, and the peer's address with its family. */
+const REMOTE = WORDS.length + 3;
+const WORD_STRIDE = REMOTE + 5;
 const NUMBER_STRIDE = NUMBERS.length + LOSS_NUMBERS.length;
 /** The path was seen to swap segments (RFC 8985 3): a bit behind those of `FLAGS`. */
 const REORDERING_SEEN = 1 << FLAGS.length;
 /** Rows of socket numbers that follow each other are made together, when the first is needed. */
 const ROWS_SHIFT = 10;
 const ROWS = 1 << ROWS_SHIFT;
+/** Connections differ in their listener, their interface, and little else. */
+const KINDS = 16;
 
 /** Makes the control block of a connection that rests, and enters it into the socket set. */
 export interface Waker {
   wake(index: number): Tcb;
 }
 
-/** What a program's socket holds in place of a control block. */
-export class RestingConnection {
-  readonly waker: Waker;
-  readonly holder: TcbHolder;
-  readonly index: number;
+/** What many connections have in common. */
+class Kind {
+  readonly store: RestingConnections;
   readonly local: IpAddress;
-  readonly localPort: number;
-  readonly remote: IpAddress;
-  readonly remotePort: number;
   readonly ready: ReadyQueue | null;
   readonly listen: ListenQueue | null;
-  readonly path: PathMtu | null;
   readonly tuning: Tuning;
-  /** The name is enough where nothing has been learnt yet. */
-  readonly control: CongestionControl | CongestionControlName;
-  readonly handler: ((events: number) => void) | null;
-  readonly consumer: Consumer | null;
+  readonly control: CongestionControlName;
 
-  constructor(waker: Waker, holder: TcbHolder, tcb: Tcb, local: IpAddress) {
-    this.waker = waker;
-    this.holder = holder;
-    this.index = tcb.index;
-    this.local = local;
-    this.localPort = tcb.localPort;
-    this.remote = tcb.remote;
-    this.remotePort = tcb.remotePort;
+  constructor(store: RestingConnections, tcb: Tcb) {
+    this.store = store;
+    this.local = tcb.local;
     this.ready = tcb.ready;
     this.listen = tcb.listen;
-    this.path = tcb.path;
     this.tuning = tcb.tuning;
-    this.control = isUntaught(tcb) ? tcb.control.name : tcb.control;
+    this.control = tcb.control.name;
+  }
+
+  isOf(tcb: Tcb): boolean {
+    return (
+      sameAddress(this.local, tcb.local) &&
+      this.ready === tcb.ready &&
+      this.listen === tcb.listen &&
+      this.tuning === tcb.tuning &&
+      this.control === tcb.control.name
+    );
+  }
+}
+
+/** What a connection has found out about its path. */
+interface Learnt {
+  readonly path: PathMtu | null;
+  /** `null` where it has met no congestion yet. */
+  readonly control: CongestionControl | null;
+}
+
+/** What a program's socket holds in place of a control block. There are many: no field is without need. */
+export class RestingConnection {
+  readonly kind: Kind;
+  readonly index: number;
+  readonly holder: TcbHolder;
+  readonly handler: ((events: number) => void) | null;
+  readonly consumer: Consumer | null;
+  readonly learnt: Learnt | null;
+
+  constructor(kind: Kind, holder: TcbHolder, tcb: Tcb) {
+    this.kind = kind;
+    this.index = tcb.index;
+    this.holder = holder;
     this.handler = tcb.handler;
     this.consumer = tcb.consumer;
+    this.learnt = learntBy(tcb);
+  }
+
+  /** Makes it a connection with a control block again. */
+  wake(): Tcb {
+    return this.kind.store.waker.wake(this.index);
   }
 
   get state(): number {
@@ -192,19 +219,43 @@ export class RestingConnection {
   get error(): null {
     return null;
   }
+
+  get local(): IpAddress {
+    return this.kind.local;
+  }
+
+  get localPort(): number {
+    return this.kind.store.word(this.index, LOCAL_PORT);
+  }
+
+  get remote(): IpAddress {
+    return this.kind.store.remote(this.index);
+  }
+
+  get remotePort(): number {
+    return this.kind.store.word(this.index, REMOTE_PORT);
+  }
+
+  get ready(): ReadyQueue | null {
+    return this.kind.ready;
+  }
+
+  get tuning(): Tuning {
+    return this.kind.tuning;
+  }
 }
 
 /** The connections of a stack that rest, by socket number. */
 export class RestingConnections {
+  readonly waker: Waker;
   private readonly context: SocketContext;
-  private readonly waker: Waker;
   private readonly places: (RestingConnection | null)[];
   private readonly words: (Int32Array | null)[];
   private readonly numbers: (Float64Array | null)[];
   /** Shows what an untouched control block has. */
   private readonly untouched: Tcb;
-  /** The address of ours that was met last: most connections have the same one, and need no copy each. */
-  private local: IpAddress = ANY_IPV4;
+  /** Those met last. */
+  private readonly kinds: Kind[] = [];
 
   constructor(context: SocketContext, maxSockets: number, waker: Waker) {
     this.context = context;
@@ -221,14 +272,24 @@ export class RestingConnections {
     return this.places[index];
   }
 
+  /** Of the row of a connection that rests. */
+  word(index: number, which: number): number {
+    return (this.words[index >> ROWS_SHIFT] as Int32Array)[(index & (ROWS - 1)) * WORD_STRIDE + which];
+  }
+
+  /** The peer's address. */
+  remote(index: number): IpAddress {
+    const word = (which: number) => this.word(index, REMOTE + which);
+    return new IpAddress(word(0) === 6 ? 6 : 4, word(1), word(2), word(3), word(4));
+  }
+
   /** Puts what is to be kept of `tcb` by, unless it still has something to do; returns whether it rests now. */
   layDown(tcb: Tcb): boolean {
     const { context } = this;
     const { holder, index } = tcb;
     if (holder === null || !this.mayRest(tcb)) return false;
     this.save(tcb);
-    if (!sameAddress(tcb.local, this.local)) this.local = tcb.local;
-    const resting = new RestingConnection(this.waker, holder, tcb, this.local);
+    const resting = new RestingConnection(this.kindOf(tcb), holder, tcb);
     this.places[index] = resting;
     holder.hold(resting);
     context.deadlines.set(index, tcb.keepAliveAt);
@@ -242,20 +303,18 @@ export class RestingConnections {
   /** Makes the control block again of a connection that rests. */
   wake(resting: RestingConnection): Tcb {
     const { context } = this;
-    const { index, control } = resting;
+    const { index, kind, learnt } = resting;
     const tcb = new Tcb(context);
     this.places[index] = null;
     tcb.index = index;
     tcb.state = ESTABLISHED;
     tcb.holder = resting.holder;
-    tcb.local = resting.local;
-    tcb.localPort = resting.localPort;
-    tcb.remote = resting.remote;
-    tcb.remotePort = resting.remotePort;
-    tcb.ready = resting.ready;
-    tcb.listen = resting.listen;
-    tcb.path = resting.path;
-    tcb.tuning = resting.tuning;
+    tcb.local = kind.local;
+    tcb.remote = this.remote(index);
+    tcb.ready = kind.ready;
+    tcb.listen = kind.listen;
+    tcb.path = learnt === null ? null : learnt.path;
+    tcb.tuning = kind.tuning;
     tcb.handler = resting.handler;
     tcb.consumer = resting.consumer;
     this.restore(tcb);
@@ -265,16 +324,26 @@ export class RestingConnections {
     tcb.sent.roundEnd = tcb.sndUna;
     tcb.loss.ecnReducedUntil = seqAdd(tcb.sndUna, -1);
     startRack(tcb, context.now);
-    if (typeof control === "string") {
-      tcb.control = createCongestionControl(control, context.tcp.bbrToleratedLoss);
-      tcb.control.start(tcb, context.now);
+    startRound(tcb, context.now);
+    if (learnt !== null && learnt.control !== null) {
+      tcb.control = learnt.control;
     } else {
-      tcb.control = control;
+      chooseControl(tcb, kind.control);
+      tcb.control.start(tcb, context.now);
     }
     if (tcb.keepAliveAt < context.deadlines.deadlineOf(index)) context.deadlines.set(index, tcb.keepAliveAt);
     resting.holder.hold(tcb);
     context.stats.tcpWoken++;
     return tcb;
+  }
+
+  private kindOf(tcb: Tcb): Kind {
+    const { kinds } = this;
+    for (const kind of kinds) if (kind.isOf(tcb)) return kind;
+    if (kinds.length === KINDS) kinds.shift();
+    const kind = new Kind(this, tcb);
+    kinds.push(kind);
+    return kind;
   }
 
   private mayRest(tcb: Tcb): boolean {
@@ -301,6 +370,12 @@ export class RestingConnections {
     words[at++] = flags;
     words[at++] = tcb.sendBuffer.limit;
     words[at++] = tcb.receiveBuffer.limit;
+    const { family, w0, w1, w2, w3 } = tcb.remote;
+    words[at++] = family;
+    words[at++] = w0;
+    words[at++] = w1;
+    words[at++] = w2;
+    words[at++] = w3;
     at = row * NUMBER_STRIDE;
     for (const name of NUMBERS) numbers[at++] = tcb[name];
     for (const name of LOSS_NUMBERS) numbers[at++] = tcb.loss[name];
@@ -324,10 +399,11 @@ export class RestingConnections {
   }
 }
 
-/** Has congestion control met no congestion yet, and does it keep no model of the path that paces would come from? */
-function isUntaught(tcb: Tcb): boolean {
-  const { ssthresh, pacingRate, control } = tcb;
-  return (
-    ssthresh === INITIAL_SSTHRESH && pacingRate === Number.POSITIVE_INFINITY && !control.controlsRecovery
-  );
+/** `null` where there is nothing that a new connection would not have. */
+function learntBy(tcb: Tcb): Learnt | null {
+  const { ssthresh, pacingRate, path } = tcb;
+  const isUntaught =
+    ssthresh === INITIAL_SSTHRESH && pacingRate === Number.POSITIVE_INFINITY && !tcb.control.controlsRecovery;
+  if (path === null && isUntaught) return null;
+  return { path, control: isUntaught ? null : tcb.control };
 }

@@ -50,7 +50,7 @@ export class TcpSocket {
   /** The control block; the connection wakes if it rests. */
   private get tcb(): Tcb {
     const { block } = this;
-    return block instanceof Tcb ? block : block.waker.wake(block.index);
+    return block instanceof Tcb ? block : block.wake();
   }
 
   get localAddress(): IpAddress {

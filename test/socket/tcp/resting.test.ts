@@ -268,7 +268,15 @@ describe("what is kept", () => {
   /** Of a measurement, a hold-up or a limit that is over; `finSeq` goes with `finPending`. */
   const OF_THE_PAST = [
     ...["rttSeq", "rttStart", "finSeq", "nextSendAt", "challengeWindowStart", "challengeCount", "limitSince"],
-    ...["progressAt", "progressBytes"],
+    ...[
+      "progressAt",
+      "progressBytes",
+      "unackedSince",
+      "rcvRoundAt",
+      "rcvRoundEdge",
+      "rcvRoundTimestamp",
+      "rcvRoundTaken",
+    ],
   ];
 
   test("is every field of a control block but those of the past", () => {
