@@ -31,7 +31,7 @@ export {
   WRITABLE,
 } from "./socket/events.ts";
 export { type IcmpBuffers, IcmpMessage, type IcmpSocket } from "./socket/icmp-socket.ts";
-export type { BindOptions, ConnectOptions, IcmpOptions } from "./socket/socket-set.ts";
+export type { BindOptions, IcmpOptions } from "./socket/socket-set.ts";
 export type { CongestionControlName } from "./socket/tcp/congestion/control.ts";
 export type { RecoveryPhase, TcpInfo } from "./socket/tcp/info.ts";
 export type {
@@ -41,6 +41,7 @@ export type {
   SocketRequest,
   TcpListener,
 } from "./socket/tcp/listener.ts";
+export type { ConnectOptions } from "./socket/tcp/open.ts";
 export { TcpSettings } from "./socket/tcp/settings.ts";
 export type { Consumer, TcpState } from "./socket/tcp/tcb.ts";
 export type { TcpSocket } from "./socket/tcp/tcp-socket.ts";

@@ -7,7 +7,6 @@ import {
   isMulticast,
   isUnspecified,
   parseAddress,
-  sameAddress,
 } from "../wire/ip-address.ts";
 import { RST, type TcpSegment } from "../wire/tcp.ts";
 import type { SocketContext } from "./context.ts";
@@ -27,7 +26,7 @@ import { chooseControl } from "./tcp/congestion.ts";
 import { acknowledgeNow } from "./tcp/delayed-ack.ts";
 import { segmentArrives } from "./tcp/input.ts";
 import { type ListenOptions, listenerSpec, TcpListener } from "./tcp/listener.ts";
-import { openActive } from "./tcp/open.ts";
+import { type ConnectOptions, openActive } from "./tcp/open.ts";
 import { limitSegmentSize } from "./tcp/options.ts";
 import { PassiveOpens } from "./tcp/passive-open.ts";
 import { mayBuffer, relieve } from "./tcp/pressure.ts";
@@ -39,35 +38,11 @@ import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { mayReopen } from "./tcp/time-wait.ts";
 import { runTimers } from "./tcp/timers.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";
-import { type TuningOptions, tuned, UNTUNED } from "./tcp/tuning.ts";
+import { tuned, UNTUNED } from "./tcp/tuning.ts";
 import { checkUserTimeout } from "./tcp/user-timeout.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
 import { type UdpBuffers, UdpSocket } from "./udp-socket.ts";
-
-export interface ConnectOptions extends TuningOptions {
-  readonly address: string | IpAddress;
-  readonly port: number;
-  /** By default the address of the interface that leads there. */
-  readonly localAddress?: string | IpAddress;
-  /** By default one chosen by RFC 6056. */
-  readonly localPort?: number;
-  /** Nagle's algorithm off from the start. */
-  readonly noDelay?: boolean;
-  /** R2 for the SYN, in ms: how long the attempt goes on; the stack's `connectTimeoutMs` by default. */
-  readonly connectTimeout?: number;
-  /**
-   * R2 for data, in ms: how long the peer may leave something unacknowledged; by default, and where it is 0, the stack's
-   * `userTimeoutMs`. It bounds `connectTimeout` as well. See `TcpSocket.setUserTimeout`.
-   */
-  readonly userTimeout?: number;
-  /**
-   * The largest MSS, in bytes from 88: what is announced to the peer, and text with options that is sent; Linux's
-   * TCP_MAXSEG. By default the stack's `maxSegmentSize`, which it cannot exceed, nor what the MTU leaves.
-   */
-  readonly maxSegmentSize?: number;
-  /** How fast the connection sends: `"cubic"`, `"newreno"` or `"bbr"`; the stack's `congestionControl` by default. */
-  readonly congestionControl?: CongestionControlName;
-}
+import { UdpSockets } from "./udp-sockets.ts";
 
 export interface BindOptions {
   readonly address?: string | IpAddress;
@@ -110,7 +85,7 @@ export class SocketSet {
   private readonly resting: RestingConnections;
   /** How many of the starved are still to be looked at. */
   private hungry = 0;
-  private readonly udpSockets = new Map<number, UdpSocket[]>();
+  private readonly udpSockets = new UdpSockets();
   private readonly icmpSockets: IcmpIdentifiers;
 
   constructor(context: SocketContext, maxSockets: number) {
@@ -257,13 +232,13 @@ export class SocketSet {
     }
     const buffers = options.buffers ?? DEFAULT_UDP_BUFFERS;
     const socket = new UdpSocket(context, index, address, port, buffers, (closed) => {
-      removeFrom(this.udpSockets, port, closed);
+      this.udpSockets.remove(closed);
       context.udpPorts.release(address, port);
       this.giveIndex(closed.index);
       closed.index = -1;
     });
     this.sockets[index] = socket;
-    addTo(this.udpSockets, port, socket);
+    this.udpSockets.add(socket);
     return socket;
   }
 
@@ -305,7 +280,7 @@ export class SocketSet {
 
   /** The UDP socket that a datagram to this address and port is for, or `null`. */
   findUdp(address: IpAddress, port: number): UdpSocket | null {
-    return findBound(this.udpSockets, address, port);
+    return this.udpSockets.find(address, port);
   }
 
   /** The connection with this 4-tuple, or `null`. */
@@ -505,33 +480,4 @@ function tell(socket: Socket): void {
 
 function toAddress(given: string | IpAddress): IpAddress {
   return typeof given === "string" ? parseAddress(given) : given;
-}
-
-function addTo<T>(map: Map<number, T[]>, port: number, socket: T): void {
-  const sockets = map.get(port);
-  if (sockets === undefined) map.set(port, [socket]);
-  else sockets.push(socket);
-}
-
-function removeFrom<T>(map: Map<number, T[]>, port: number, socket: T): void {
-  const rest = map.get(port)?.filter((other) => other !== socket) ?? [];
-  if (rest.length === 0) map.delete(port);
-  else map.set(port, rest);
-}
-
-/** The socket bound to exactly this address, else the one bound to all, else `null`. */
-function findBound<T extends { readonly address: IpAddress }>(
-  map: Map<number, T[]>,
-  address: IpAddress,
-  port: number,
-): T | null {
-  const sockets = map.get(port);
-  if (sockets === undefined) return null;
-  for (const socket of sockets) {
-    if (sameAddress(socket.address, address)) return socket;
-  }
-  for (const socket of sockets) {
-    if (isUnspecified(socket.address)) return socket;
-  }
-  return null;
 }

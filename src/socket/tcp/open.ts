@@ -2,6 +2,7 @@ import { cloneAddress, type IpAddress } from "../../wire/ip-address.ts";
 import type { TcpSegment } from "../../wire/tcp.ts";
 import type { SocketContext } from "../context.ts";
 import type { Path } from "../routing.ts";
+import type { CongestionControlName } from "./congestion/control.ts";
 import type { ListenQueue } from "./listen-queue.ts";
 import { adoptSynOptions, announcedMss } from "./options.ts";
 import { seqAdd, seqLeq } from "./seq.ts";
@@ -9,7 +10,33 @@ import { cookieWindow } from "./syn-cookie.ts";
 import { DUE_SYN, SYN_RECEIVED, SYN_SENT, Tcb } from "./tcb.ts";
 import { expireIn } from "./timers.ts";
 import { ready } from "./transitions.ts";
-import { applyTuning, type Tuning, UNTUNED } from "./tuning.ts";
+import { applyTuning, type Tuning, type TuningOptions, UNTUNED } from "./tuning.ts";
+
+/** What a program may say of a connection that it opens. */
+export interface ConnectOptions extends TuningOptions {
+  readonly address: string | IpAddress;
+  readonly port: number;
+  /** By default the address of the interface that leads there. */
+  readonly localAddress?: string | IpAddress;
+  /** By default one chosen by RFC 6056. */
+  readonly localPort?: number;
+  /** Nagle's algorithm off from the start. */
+  readonly noDelay?: boolean;
+  /** R2 for the SYN, in ms: how long the attempt goes on; the stack's `connectTimeoutMs` by default. */
+  readonly connectTimeout?: number;
+  /**
+   * R2 for data, in ms: how long the peer may leave something unacknowledged; by default, and where it is 0, the stack's
+   * `userTimeoutMs`. It bounds `connectTimeout` as well. See `TcpSocket.setUserTimeout`.
+   */
+  readonly userTimeout?: number;
+  /**
+   * The largest MSS, in bytes from 88: what is announced to the peer, and text with options that is sent; Linux's
+   * TCP_MAXSEG. By default the stack's `maxSegmentSize`, which it cannot exceed, nor what the MTU leaves.
+   */
+  readonly maxSegmentSize?: number;
+  /** How fast the connection sends: `"cubic"`, `"newreno"` or `"bbr"`; the stack's `congestionControl` by default. */
+  readonly congestionControl?: CongestionControlName;
+}
 
 /** Both ends of a connection. */
 export interface Endpoints {

@@ -1,7 +1,7 @@
-import type { ConnectOptions } from "../../../src/socket/socket-set.ts";
 import type { CongestionControlName } from "../../../src/socket/tcp/congestion/control.ts";
 import { chooseControl } from "../../../src/socket/tcp/congestion.ts";
 import type { ListenerSpec, TcpListener } from "../../../src/socket/tcp/listener.ts";
+import type { ConnectOptions } from "../../../src/socket/tcp/open.ts";
 import { ESTABLISHED } from "../../../src/socket/tcp/tcb.ts";
 import { setKeepAlive } from "../../../src/socket/tcp/user-calls.ts";
 import { notSentLimit, type TcpFile } from "./tcp-file.ts";

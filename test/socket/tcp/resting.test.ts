@@ -250,18 +250,7 @@ describe("a connection does not rest", () => {
 describe("what is kept", () => {
   /** Made anew, or told by what is kept; or an object that has its own place. */
   const DERIVED = [
-    ...[
-      "context",
-      "index",
-      "state",
-      "local",
-      "localPort",
-      "remote",
-      "remotePort",
-      "ready",
-      "listen",
-      "holder",
-    ],
+    ...["context", "index", "state", "local", "remote", "ready", "listen", "holder"],
     ...["sndNxt", "sendBuffer", "receiveBuffer", "outOfOrder", "sackReport", "sent", "loss", "control"],
     ...["handler", "consumer", "path", "tuning"],
   ];
@@ -340,8 +329,8 @@ describe("maxAwake", () => {
       const talk = async (number: number) => {
         const control = (["cubic", "newreno", "bbr"] as const)[number % 3];
         const connection = await client.connect({ address: "10.0.0.1", port: 7, congestionControl: control });
-        for (let i = 0; i < 12; i++) {
-          const sent = new Uint8Array(1 + (net.random.next() >>> 16)).map((_, at) => at * number + i);
+        for (let i = 0; i < 8; i++) {
+          const sent = new Uint8Array(1 + (net.random.next() >>> 18)).map((_, at) => at * number + i);
           await connection.write(sent);
           const chunks: Uint8Array[] = [];
           for (let got = 0; got < sent.length; got += chunks.at(-1)?.length ?? Number.NaN) {
@@ -354,10 +343,10 @@ describe("maxAwake", () => {
         expect(await connection.read()).toBeNull();
         await connection.closed;
       };
-      await Promise.all(Array.from({ length: 24 }, (_, number) => talk(number)));
+      await Promise.all(Array.from({ length: 12 }, (_, number) => talk(number)));
     });
     for (const { stats } of [server, client]) {
-      expect(stats.tcpLaidToRest).toBeGreaterThan(100);
+      expect(stats.tcpLaidToRest).toBeGreaterThan(20);
       expect(stats.tcpWoken).toBe(stats.tcpLaidToRest);
     }
   });
