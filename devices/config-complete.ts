@@ -31,12 +31,19 @@ import { nearest } from "./suggest.ts";
 export interface Config {
   /** Threads that the program is to run in, each with a stack of its own, where that are several; see `startWorkers`. */
   readonly workers?: number;
+  /** What of the stack, or of each worker's, is to be otherwise than usual; for `open`. */
+  readonly stack?: StackConfig;
   /** One at least. */
   readonly devices: readonly DeviceConfig[];
   /** In the order in which they are put around the devices: the first is nearest. */
   readonly middleware: readonly MiddlewareConfig[];
   /** One for a single device; none where a file with several devices has none. */
   readonly interfaces: readonly InterfaceConfig[];
+}
+
+/** The keys of `[host]` that are the stack's, as `StackOptions` has them. */
+export interface StackConfig extends Pick<Values<typeof HOST>, "memory" | "maxSockets"> {
+  readonly tcp?: Pick<Values<typeof HOST>, "maxAwake" | "receiveBuffer" | "sendBuffer">;
 }
 
 /** The keys of `[device]`, which CONFIG.md describes. */
@@ -68,7 +75,7 @@ const DEFAULT_HOST_ADDRESS = "192.168.69.100/24";
  */
 export function complete(settings: Settings): Config {
   const sections = settings.device.length === 0 ? [NOTHING] : settings.device;
-  const workers = completeHost(settings.host);
+  const { workers, stack } = completeHost(settings.host);
   checkNamesDiffer(sections);
   const devices = sections.map(completeDevice);
   const middleware = settings.middleware.map((section) => completeMiddleware(section, sections));
@@ -84,15 +91,29 @@ export function complete(settings: Settings): Config {
   checkAddressesDiffer(own, interfaces);
   const host = settings.host[0]?.given.workers;
   if (workers > 1 && host !== undefined) checkWorkers(host, devices, middleware);
-  return { ...(workers > 1 ? { workers } : {}), devices, middleware, interfaces };
+  return { ...(workers > 1 ? { workers } : {}), ...given({ stack }), devices, middleware, interfaces };
 }
 
-function completeHost(sections: readonly Section[]): number {
+function completeHost(sections: readonly Section[]): {
+  workers: number;
+  stack: StackConfig | undefined;
+} {
   if (sections.length > 1) {
     throw new StackError("EINVAL", `${sections[1].where} is one [host] too many: a program has one.`);
   }
-  const { workers } = fill("host", sections[0] ?? NOTHING, "", "program") as Values<typeof HOST>;
-  return workers ?? 1;
+  const values = fill("host", sections[0] ?? NOTHING, "", "program") as Values<typeof HOST>;
+  const { workers = 1, memory, maxSockets, maxAwake, receiveBuffer, sendBuffer } = values;
+  const tcp = nonEmpty(given({ maxAwake, receiveBuffer, sendBuffer }));
+  return { workers, stack: nonEmpty(given({ memory, maxSockets, tcp })) };
+}
+
+function nonEmpty<T extends object>(values: T): T | undefined {
+  return Object.keys(values).length > 0 ? values : undefined;
+}
+
+/** Without what is `undefined`. */
+function given<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
 }
 
 /** What frames of the device start with. */

@@ -61,12 +61,32 @@ const MIDDLEWARE_TYPES = ["trace", "pcap", "replay", "fault", "fuzz"] as const;
 const LARGEST = Number.MAX_SAFE_INTEGER;
 const SEED = integer(0, 0xffff_ffff);
 
-/** What runs above the devices. */
+/** What runs above the devices. Limits and defaults are the stack's. */
 export const HOST = {
   workers: key(integer(1, MOST_WORKERS, "COUNT"), {
     doc: "threads, each with a stack of its own, that share the devices; tun, tap and raw only",
     default: 1,
     flag: "--workers",
+  }),
+  memory: key(integer(32_768, 2 ** 31 - 16_384, "BYTES"), {
+    doc: "what all connections of a stack may buffer together, in pages of 16384 bytes that are made at the start",
+    otherwise: "67108864",
+  }),
+  "max-sockets": key(integer(1, 2 ** 24, "COUNT"), {
+    doc: "most sockets of a stack: connections, listeners, UDP and ICMP",
+    otherwise: "65536",
+  }),
+  "max-awake": key(integer(0, 2 ** 24, "COUNT"), {
+    doc: "of more TCP connections, those that are idle are kept in a third of the memory",
+    otherwise: "8192",
+  }),
+  "receive-buffer": key(integer(1, 2 ** 30, "BYTES"), {
+    doc: "most that one connection may have received and not read; it takes pages only for what is there",
+    otherwise: "262144, which grows to 33554432 where the path needs it",
+  }),
+  "send-buffer": key(integer(1, 2 ** 30, "BYTES"), {
+    doc: "most that one connection may have written and its peer not acknowledged; likewise",
+    otherwise: "262144, which grows to 33554432",
   }),
 } as const;
 

@@ -3,7 +3,13 @@
 import { type Config, complete } from "./config-complete.ts";
 import { readSettings, readSettingsFile } from "./config-read.ts";
 
-export type { Config, DeviceConfig, InterfaceConfig, MiddlewareConfig } from "./config-complete.ts";
+export type {
+  Config,
+  DeviceConfig,
+  InterfaceConfig,
+  MiddlewareConfig,
+  StackConfig,
+} from "./config-complete.ts";
 export {
   type OpenConfigOptions,
   type OpenedConfig,

@@ -23,6 +23,7 @@ export {
   openInterfaces,
   parseConfig,
   type RouteConfig,
+  type StackConfig,
 } from "./config.ts";
 export { CONFIG_USAGE, configFromFlags, configUsage } from "./config-flags.ts";
 export { type Fate, type FaultCounts, type FaultOptions, type FaultyDevice, fault } from "./fault.ts";

@@ -41,8 +41,8 @@ export function isWorker(): boolean {
  * @example
  * ```ts
  * if (isWorker()) {
- *   await runWorker(async ({ interfaces, worker }) => {
- *     const host = await open({ interfaces, worker });
+ *   await runWorker(async ({ interfaces, worker, config }) => {
+ *     const host = await open({ ...config.stack, interfaces, worker });
  *     serve(host);
  *     return host;
  *   });

@@ -75,7 +75,8 @@ await run(USAGE, async (argv) => {
   const device = flags.verbose
     ? trace(opened.device, print, { clock: () => performance.now() })
     : opened.device;
-  const host = await open({ ...opened, device, onDeviceEvent: printEvents([{ ...opened, device }]) });
+  const onDeviceEvent = printEvents([{ ...opened, device }]);
+  const host = await open({ ...flags.config.stack, ...opened, device, onDeviceEvent });
   const signal = AbortSignal.timeout(Math.min(flags.seconds * 1000, 0x7fff_ffff));
   let server: Host | null = null;
   let connection: Connection | null = null;

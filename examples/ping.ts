@@ -103,7 +103,7 @@ await run(
   async (argv) => {
     const flags = parseFlags(argv);
     const opened = openConfig(flags.config);
-    const host = await open(opened);
+    const host = await open({ ...flags.config.stack, ...opened });
     let other: Host | null = null;
     const interruption = new AbortController();
     for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => interruption.abort());

@@ -85,10 +85,10 @@ function serveAll(host: Host, place: string): void {
 }
 
 /** One of several workers: the same ports as the others have, on a part of the same devices. */
-async function work({ interfaces, worker }: WorkerContext): Promise<Host> {
+async function work({ interfaces, worker, config }: WorkerContext): Promise<Host> {
   // What befalls a device befalls it for all: one tells.
   const tell = worker.index === 0 ? { onDeviceEvent: printEvents(interfaces) } : {};
-  const host = await open({ interfaces, worker, ...tell });
+  const host = await open({ ...config.stack, interfaces, worker, ...tell });
   serveAll(host, `${interfaces.map(describeDevice).join("; ")}, worker ${worker.index} of ${worker.count}`);
   return host;
 }
@@ -97,7 +97,7 @@ async function main(argv: string[]): Promise<number> {
   const { config, forwards } = parseFlags(argv);
   if (config.workers !== undefined) return supervise(config, import.meta.url);
   const opened = openInterfaces(config);
-  const host = await open({ interfaces: opened, onDeviceEvent: printEvents(opened) });
+  const host = await open({ ...config.stack, interfaces: opened, onDeviceEvent: printEvents(opened) });
   const hosts = [host];
   try {
     const devices = opened.map(describeDevice).join("; ");
