@@ -1,5 +1,5 @@
 import { type Capabilities, type Device, Frame, type Medium } from "../src/device.ts";
-import { StackError } from "../src/errors.ts";
+import { requireWhole, StackError } from "../src/errors.ts";
 import { frameMemory } from "../src/wire/frame-memory.ts";
 
 /** What can be chosen about a memory pair; both ends are alike. */
@@ -252,13 +252,6 @@ class MemoryDevice implements Device {
   }
 }
 
-function checkRange(name: string, value: number, low: number, high: number): number {
-  if (!Number.isInteger(value) || value < low || value > high) {
-    throw new StackError("EINVAL", `${name} is ${value}; give a whole number from ${low} to ${high}.`);
-  }
-  return value;
-}
-
 /**
  * Two devices joined by a wire of memory: what one commits, the other receives, in order and without loss.
  *
@@ -280,8 +273,9 @@ function checkRange(name: string, value: number, low: number, high: number): num
  */
 export function memoryPair(options: MemoryOptions = {}): [Device, Device] {
   const medium = options.medium ?? "ip";
-  const mtu = checkRange("mtu", options.mtu ?? 1500, 68, 65535);
-  const limit = checkRange("queueLength", options.queueLength ?? 256, 1, 65536);
+  const { mtu = 1500, queueLength: limit = 256 } = options;
+  requireWhole("mtu", mtu, 68, 65535);
+  requireWhole("queueLength", limit, 1, 65536);
   const offload = options.offload ?? false;
   const common = {
     medium,

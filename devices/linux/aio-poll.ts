@@ -12,7 +12,7 @@ import { StackError } from "../../src/errors.ts";
 import { EINTR, errnoName } from "./errno.ts";
 import { type Libc, libc } from "./libc.ts";
 import { POLLIN } from "./poll.ts";
-import type { News, Sleeper } from "./sigio.ts";
+import { type News, type Sleeper, wake } from "./sigio.ts";
 
 /** Numbers of system calls, which the C library has no functions for. */
 const CALLS = {
@@ -190,17 +190,6 @@ class AioPoll {
       const sleeper = this.sleepers[place];
       setImmediate(() => sleeper?.wake());
     }
-  }
-}
-
-/** What a callback throws is not to keep the others asleep. */
-function wake(sleeper: Sleeper): void {
-  try {
-    sleeper.wake();
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
   }
 }
 

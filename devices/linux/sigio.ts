@@ -69,7 +69,7 @@ function onSignal(): void {
 }
 
 /** What a callback throws is not to keep the others asleep. */
-function wake(sleeper: Sleeper): void {
+export function wake(sleeper: Sleeper): void {
   try {
     sleeper.wake();
   } catch (error) {

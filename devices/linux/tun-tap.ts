@@ -1,5 +1,5 @@
 import { type Capabilities, type Device, type DeviceEvent, Frame, type Medium } from "../../src/device.ts";
-import { StackError } from "../../src/errors.ts";
+import { requireWhole, StackError } from "../../src/errors.ts";
 import { ETHERNET_HEADER_LENGTH } from "../../src/wire/ethernet.ts";
 import { frameMemory } from "../../src/wire/frame-memory.ts";
 import { type Cidr, parseCidr } from "../../src/wire/ip-address.ts";
@@ -403,9 +403,9 @@ export function openTunTap(
   options: TunTapOptions,
   hardwareAddress: Uint8Array | undefined,
 ): TunTapDevice {
-  const mtu = checkRange("mtu", options.mtu ?? 1500, 68, LARGEST_MTU[kind]);
-  const { queueLength, hostAddress } = options;
-  if (queueLength !== undefined) checkRange("queueLength", queueLength, 1, 1_000_000);
+  const { mtu = 1500, queueLength, hostAddress } = options;
+  requireWhole("mtu", mtu, 68, LARGEST_MTU[kind]);
+  if (queueLength !== undefined) requireWhole("queueLength", queueLength, 1, 1_000_000);
   const address = typeof hostAddress === "string" ? parseCidr(hostAddress) : hostAddress;
   const wantedName = options.name ?? "";
   const problem = wantedName === "" ? null : interfaceNameProblem(wantedName);
@@ -440,11 +440,4 @@ function existing(monitor: LinkMonitor, name: string): Link {
   const link = monitor.routes.link(name);
   if (link !== null) return link;
   throw new StackError("ENODEV", `${name} was removed while it was being opened; try again.`);
-}
-
-function checkRange(name: string, value: number, low: number, high: number): number {
-  if (!Number.isInteger(value) || value < low || value > high) {
-    throw new StackError("EINVAL", `${name} is ${value}; give a whole number from ${low} to ${high}.`);
-  }
-  return value;
 }

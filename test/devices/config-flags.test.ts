@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { configFromFlags, configUsage } from "../../devices/config-flags.ts";
-import { failure } from "./frames.ts";
+import { thrownBy } from "../support/errors.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tapwire-flags-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -83,12 +83,12 @@ describe("configFromFlags", () => {
     const tagged = file("tagged.toml", '[device]\ntype = "tap"\n[interface]\nvlan = 7\n');
     expect(single("--config", tagged)).toMatchObject({ vlan: 7 });
     expect(single("--config", tagged, "--device", "tun")).not.toHaveProperty("vlan");
-    expect(failure(() => configFromFlags(["--device", "memory", "--name", "tun7"])).message).toStartWith(
+    expect(thrownBy(() => configFromFlags(["--device", "memory", "--name", "tun7"])).message).toStartWith(
       "--name is only for tun, tap and raw, and this device is memory",
     );
     // What the file says for its own type stays an error.
     const wrong = file("wrong.toml", '[device]\ntype = "tun"\n[interface]\nvlan = 7\n');
-    expect(failure(() => configFromFlags(["--config", wrong, "--device", "tun"])).message).toContain("vlan");
+    expect(thrownBy(() => configFromFlags(["--config", wrong, "--device", "tun"])).message).toContain("vlan");
   });
 
   test("with several devices, a flag that could mean any of them is refused", () => {
@@ -99,7 +99,7 @@ describe("configFromFlags", () => {
       { name: "tap2", offload: false, capture: "x.pcap" },
     ]);
     expect(interfaces).toEqual([]);
-    expect(failure(() => configFromFlags([...two, "--name", "tap3"])).message).toStartWith(
+    expect(thrownBy(() => configFromFlags([...two, "--name", "tap3"])).message).toStartWith(
       "--name could be for any of the file's 2 devices: change the file instead.",
     );
   });
@@ -127,11 +127,11 @@ describe("configFromFlags", () => {
       [["--gateway", "home"], '--gateway is "home"'],
       [["--gateway", "10.0.0.1"], "--gateway is 10.0.0.1, which is in none of the interface's networks"],
     ] as const) {
-      const error = failure(() => configFromFlags(argv));
+      const error = thrownBy(() => configFromFlags(argv));
       expect(error.code).toBe("EINVAL");
       expect(error.message).toContain(message);
     }
-    expect(failure(() => configFromFlags(["--config", "nowhere.toml"])).code).toBe("ENOENT");
+    expect(thrownBy(() => configFromFlags(["--config", "nowhere.toml"])).code).toBe("ENOENT");
   });
 });
 

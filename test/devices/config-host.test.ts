@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { parseConfig } from "../../devices/index.ts";
 import { Stack, type StackOptions } from "../../src/index.ts";
 import { tcpSettings } from "../../src/socket/tcp/settings.ts";
-import { failure } from "./frames.ts";
+import { thrownBy } from "../support/errors.ts";
 
 describe("what a stack has, in [host]", () => {
   test("is for Stack and open as it stands", () => {
@@ -83,8 +83,8 @@ describe("what a stack has, in [host]", () => {
     ["what is no number", { "receive-buffer": "64k" }, /^x: host\.receive-buffer is "64k"/],
   ];
   for (const [what, host, message] of refused) {
-    test(`${what} is refused`, async () => {
-      expect((await failure(() => parseConfig({ host }, "x"))).message).toMatch(message);
+    test(`${what} is refused`, () => {
+      expect(thrownBy(() => parseConfig({ host }, "x")).message).toMatch(message);
     });
   }
 });

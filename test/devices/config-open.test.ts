@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openConfig, openDevices, openInterfaces, parseConfig } from "../../devices/config.ts";
+import { thrownBy } from "../support/errors.ts";
 import { readCapture } from "../support/pcap-reader.ts";
 import { systemTest } from "../support/system.ts";
-import { failure, receiveAll, send } from "./frames.ts";
+import { receiveAll, send } from "./frames.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tapwire-open-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -107,15 +108,15 @@ describe("openConfig", () => {
       };
       return openConfig(parseConfig(object, "x")).device;
     };
-    expect(failure(() => opened({})).message).toContain("`link-source` in a configuration");
+    expect(thrownBy(() => opened({})).message).toContain("`link-source` in a configuration");
     const source = { "link-source": "02:00:00:00:00:09" };
     expect(receiveAll(opened(source))[0].slice(0, 14)).toEqual([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0]);
     const both = { ...source, "link-destination": "02:00:00:00:00:07" };
     expect(receiveAll(opened(both))[0].slice(0, 6)).toEqual([2, 0, 0, 0, 0, 7]);
-    expect(failure(() => opened({ "link-destination": "02:00:00:00:00:07" })).message).toContain(
+    expect(thrownBy(() => opened({ "link-destination": "02:00:00:00:00:07" })).message).toContain(
       "give link-source, too",
     );
-    expect(failure(() => opened({ "link-source": "interface" })).message).toContain("write the six bytes");
+    expect(thrownBy(() => opened({ "link-source": "interface" })).message).toContain("write the six bytes");
   });
 
   test("several devices: one capture file, middleware around one of them, each with its interface", () => {
@@ -126,7 +127,7 @@ describe("openConfig", () => {
       middleware: [{ type: "pcap", file: path }],
     };
     const config = parseConfig(object, "x");
-    expect(failure(() => openConfig(config)).message).toContain("2 devices, and this program takes one");
+    expect(thrownBy(() => openConfig(config)).message).toContain("2 devices, and this program takes one");
     const opened = openInterfaces(config);
     expect(opened.map(({ mtu, addresses }) => [mtu, addresses])).toEqual([
       [1500, ["10.0.0.1/24"]],
@@ -140,7 +141,7 @@ describe("openConfig", () => {
     expect(readCapture(path).packets.map(({ bytes }) => [...bytes])).toEqual([[0], [1]]);
     const bare = parseConfig({ device: object.device }, "x");
     expect(openDevices(bare)).toHaveLength(2);
-    expect(failure(() => openInterfaces(bare)).message).toContain("2 devices and 0 interfaces");
+    expect(thrownBy(() => openInterfaces(bare)).message).toContain("2 devices and 0 interfaces");
   });
 
   systemTest("middleware with a device is around that one only", ["tun"], async (ns) => {
@@ -166,7 +167,7 @@ describe("openConfig", () => {
       { device: [{ name: "wire0" }, { name: "wire1", capture: join(directory, "no", "such.pcap") }] },
       "x",
     );
-    expect(failure(() => ns.inside(() => openDevices(bad))).code).toBe("ENOENT");
+    expect(thrownBy(() => ns.inside(() => openDevices(bad))).code).toBe("ENOENT");
     expect(await ns.ok(["ip", "-brief", "link"])).not.toContain("wire");
   });
 });

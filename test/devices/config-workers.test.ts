@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { configFromFlags, parseConfig } from "../../devices/index.ts";
 import { workerFile } from "../../devices/worker-share.ts";
-import { failure } from "./frames.ts";
+import { thrownBy } from "../support/errors.ts";
 
 describe("how many workers", () => {
   test("is in [host], or a flag; one is as good as none", () => {
@@ -47,7 +47,7 @@ describe("how many workers", () => {
   ];
   for (const [what, object, sentence] of refused) {
     test(`${what}: refused`, () => {
-      const error = failure(() => parseConfig(object, "x"));
+      const error = thrownBy(() => parseConfig(object, "x"));
       expect(error.code).toBe("EINVAL");
       expect(error.message).toMatch(sentence);
     });

@@ -6,7 +6,7 @@ import { type Config, loadConfig, parseConfig } from "../../devices/config.ts";
 import { withTable } from "../../devices/config-doc.ts";
 import { keysOf } from "../../devices/config-schema.ts";
 import { StackError } from "../../src/errors.ts";
-import { failure } from "./frames.ts";
+import { thrownBy } from "../support/errors.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tapwire-config-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -438,7 +438,7 @@ describe("parseConfig", () => {
   }
   for (const [what, object, message] of wrong) {
     test(`refuses ${what}`, () => {
-      const error = failure(() => parseConfig(object, "t.toml"));
+      const error = thrownBy(() => parseConfig(object, "t.toml"));
       expect(error.code).toBe("EINVAL");
       expect(error.message).toContain(message);
       expect(error.message).toStartWith("t.toml: ");
@@ -446,7 +446,7 @@ describe("parseConfig", () => {
   }
 
   test("does not guess where nothing is near", () => {
-    expect(failure(() => parseConfig({ device: { type: "ethernet" } }, "x")).message).not.toContain(
+    expect(thrownBy(() => parseConfig({ device: { type: "ethernet" } }, "x")).message).not.toContain(
       "Did you mean",
     );
   });

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { type Fate, type FaultOptions, fault } from "../../devices/fault.ts";
 import { memoryPair } from "../../devices/memory.ts";
 import { type Device, Frame } from "../../src/device.ts";
-import { failure, laterTurn, receiveAll, receiveBytes, send } from "./frames.ts";
+import { thrownBy } from "../support/errors.ts";
+import { laterTurn, receiveAll, receiveBytes, send } from "./frames.ts";
 
 /** Frames 0 .. count-1 through a faulty device, all sent before the first is received. */
 function through(
@@ -131,7 +132,7 @@ describe("fault by probability", () => {
 
   test("refuses options that make no sense", () => {
     const [plain] = memoryPair();
-    expect(failure(() => fault(plain, { drop: 1.1 })).message).toContain("drop is 1.1");
+    expect(thrownBy(() => fault(plain, { drop: 1.1 })).message).toContain("drop is 1.1");
     const bad: FaultOptions[] = [
       { swap: Number.NaN },
       { drop: 0.6, swap: 0.6 },
@@ -143,7 +144,7 @@ describe("fault by probability", () => {
       { queue: Number.NaN },
       { buffer: 1000 },
     ];
-    for (const options of bad) expect(failure(() => fault(plain, options)).code).toBe("EINVAL");
+    for (const options of bad) expect(thrownBy(() => fault(plain, options)).code).toBe("EINVAL");
     fault(plain, { drop: 0.1, duplicate: 0.2, swap: 0.3, corrupt: 0.4 });
   });
 });

@@ -1,5 +1,4 @@
 import { type Capabilities, type Device, type DeviceEvent, Frame } from "../../src/device.ts";
-import { StackError } from "../../src/errors.ts";
 
 /** Sends `bytes` as one frame; fails where the device is full. */
 export function send(device: Device, bytes: ArrayLike<number>): void {
@@ -26,17 +25,6 @@ export function receiveAll(device: Device): number[][] {
 /** Waits until all that is deferred has run: microtasks and one turn of the event loop. */
 export function laterTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
-}
-
-/** The StackError that `action` throws; fails where it throws none. */
-export function failure(action: () => unknown): StackError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof StackError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
 }
 
 /** A device whose events and capabilities the test makes. */

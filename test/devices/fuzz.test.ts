@@ -12,9 +12,10 @@ import { seededRandom } from "../../src/random.ts";
 import { parseAddress } from "../../src/wire/ip-address.ts";
 import { checkIpv4 } from "../../src/wire/ipv4.ts";
 import { checksumField, findTransport, TransportPlace, transportChecksum } from "../../src/wire/offload.ts";
+import { thrownBy } from "../support/errors.ts";
 import { tcpPacket, udpPacket } from "../support/packets.ts";
 import { connected, pairOn, pollAll, Receiver, runUntil, Sender } from "../support/transfer.ts";
-import { failure, laterTurn, receiveAll, receiveBytes, send, withEvents } from "./frames.ts";
+import { laterTurn, receiveAll, receiveBytes, send, withEvents } from "./frames.ts";
 
 const ends = { from: "10.0.0.1", to: "10.0.0.2" };
 const packets = [
@@ -126,7 +127,7 @@ describe("fuzz", () => {
       { most: 1.5 },
       { mutations: [] },
     ];
-    for (const options of bad) expect(failure(() => fuzz(plain, options)).code).toBe("EINVAL");
+    for (const options of bad) expect(thrownBy(() => fuzz(plain, options)).code).toBe("EINVAL");
   });
 
   test("keeps the Device contract", async () => {

@@ -2,7 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { memoryPair } from "../../devices/memory.ts";
 import { type Device, Frame } from "../../src/device.ts";
 import { StackError } from "../../src/errors.ts";
-import { failure, laterTurn, receiveAll, receiveBytes, send } from "./frames.ts";
+import { thrownBy } from "../support/errors.ts";
+import { laterTurn, receiveAll, receiveBytes, send } from "./frames.ts";
 
 describe("memoryPair", () => {
   test("carries frames both ways, in order, with their contents", () => {
@@ -181,13 +182,15 @@ describe("memoryPair", () => {
   });
 
   test("refuses what can't be", () => {
-    expect(failure(() => memoryPair({ mtu: 67 })).code).toBe("EINVAL");
-    expect(failure(() => memoryPair({ mtu: 1500.5 })).code).toBe("EINVAL");
-    expect(failure(() => memoryPair({ queueLength: 0 })).message).toContain("queueLength is 0");
+    expect(thrownBy(() => memoryPair({ mtu: 67 })).code).toBe("EINVAL");
+    expect(thrownBy(() => memoryPair({ mtu: 1500.5 })).code).toBe("EINVAL");
+    expect(thrownBy(() => memoryPair({ queueLength: 0 })).message).toContain(
+      "queueLength must be a whole number from 1 to 65536, not 0",
+    );
     const [left] = memoryPair({ mtu: 1000 });
     expect(left.transmit(1000)).not.toBeNull();
-    expect(failure(() => left.transmit(1001))).toBeInstanceOf(StackError);
-    expect(failure(() => left.transmit(1001)).code).toBe("EMSGSIZE");
+    expect(thrownBy(() => left.transmit(1001))).toBeInstanceOf(StackError);
+    expect(thrownBy(() => left.transmit(1001)).code).toBe("EMSGSIZE");
     expect(memoryPair({ medium: "ethernet", mtu: 1000 })[0].transmit(1014)).not.toBeNull();
   });
 });

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { Deframer, type Framing, prefixLength, writePrefix } from "../../devices/packet-framing.ts";
-import { StackError, seededRandom } from "../../src/index.ts";
+import { seededRandom } from "../../src/index.ts";
 import { randomBelow } from "../../src/random.ts";
+import { codeOf } from "../support/errors.ts";
 
 const LARGEST = 2_000;
 const FRAMED: Framing[] = ["ip", "length16", "length32"];
@@ -39,15 +40,6 @@ function collecting(framing: Framing, refusals = () => 0) {
   });
   return { deframer, found };
 }
-
-const codeOf = (action: () => unknown) => {
-  try {
-    action();
-    return "nothing thrown";
-  } catch (error) {
-    return error instanceof StackError ? error.code : String(error);
-  }
-};
 
 describe.each(FRAMED)("%s", (framing) => {
   test("packets are found however the stream is cut, and whenever they are refused", () => {

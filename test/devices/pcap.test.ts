@@ -15,8 +15,9 @@ import { type CaptureSink, capture, LINKTYPE_ETHERNET, LINKTYPE_RAW } from "../.
 import { pcapFile } from "../../devices/capture-file.ts";
 import { memoryPair } from "../../devices/memory.ts";
 import { type Device, Frame } from "../../src/device.ts";
+import { thrownBy } from "../support/errors.ts";
 import { isCi, until } from "../support/system.ts";
-import { failure, laterTurn, receiveAll, send } from "./frames.ts";
+import { laterTurn, receiveAll, send } from "./frames.ts";
 import { echoRequest } from "./icmp.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tapwire-pcap-"));
@@ -123,7 +124,7 @@ describe("capture to a file", () => {
         { length: 1, bytes: [7] },
       ],
     });
-    expect(failure(() => capture(right, pcapFile(newPath()), { snaplen: 0 })).code).toBe("EINVAL");
+    expect(thrownBy(() => capture(right, pcapFile(newPath()), { snaplen: 0 })).code).toBe("EINVAL");
   });
 
   test("records what was sent, however the frame is used afterwards, and its final length", () => {
@@ -209,13 +210,13 @@ describe("capture to a file", () => {
     const path = newPath();
     const sink = pcapFile(path);
     const device = capture(memoryPair({ medium: "ethernet" })[0], sink);
-    expect(failure(() => capture(memoryPair()[0], sink)).code).toBe("EINVAL");
+    expect(thrownBy(() => capture(memoryPair()[0], sink)).code).toBe("EINVAL");
     device.close();
     expect(read(path).linkType).toBe(LINKTYPE_ETHERNET);
   });
 
   test("says that the file can't be created", () => {
-    const error = failure(() => pcapFile(join(directory, "missing", "frames.pcap")));
+    const error = thrownBy(() => pcapFile(join(directory, "missing", "frames.pcap")));
     expect(error.code).toBe("ENOENT");
     expect(error.message).toContain("choose a directory that exists");
   });
@@ -287,7 +288,7 @@ describe("a capture keeps the Device contract", () => {
     const path = newPath();
     const sink = pcapFile(path);
     capture(memoryPair()[0], sink).close();
-    const error = failure(() => capture(memoryPair()[0], sink));
+    const error = thrownBy(() => capture(memoryPair()[0], sink));
     expect([error.code, error.message]).toEqual([
       "EINVAL",
       `The capture file ${path} is closed: make another one.`,
@@ -295,7 +296,7 @@ describe("a capture keeps the Device contract", () => {
   });
 
   test.skipIf(process.platform !== "linux")("a file that can't take the header is refused at once", () => {
-    const error = failure(() => capture(memoryPair()[0], pcapFile("/dev/full")));
+    const error = thrownBy(() => capture(memoryPair()[0], pcapFile("/dev/full")));
     expect(error.code).toBe("EIO");
     expect(error.message).toContain("/dev/full can't be written");
   });

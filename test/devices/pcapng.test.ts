@@ -8,10 +8,11 @@ import { memoryPair } from "../../devices/memory.ts";
 import type { Device, Frame } from "../../src/device.ts";
 import { Stack } from "../../src/index.ts";
 import { seededRandom } from "../../src/random.ts";
+import { thrownBy } from "../support/errors.ts";
 import { tcpPacket, udpPacket } from "../support/packets.ts";
 import { readCapture } from "../support/pcap-reader.ts";
 import { isCi } from "../support/system.ts";
-import { failure, receiveAll, send } from "./frames.ts";
+import { receiveAll, send } from "./frames.ts";
 import { echoRequest } from "./icmp.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tapwire-pcapng-"));
@@ -141,7 +142,7 @@ describe("pcapng", () => {
 
   test.skipIf(process.platform !== "linux")("a file that can't take the header is refused at once", () => {
     for (const bufferSize of [256, 65_536]) {
-      const error = failure(() => capture(memoryPair()[0], pcapngFile("/dev/full", { bufferSize })));
+      const error = thrownBy(() => capture(memoryPair()[0], pcapngFile("/dev/full", { bufferSize })));
       expect(error.code).toBe("EIO");
     }
   });
@@ -283,7 +284,7 @@ describe("rotation", () => {
       { rotateFiles: 3 },
       { rotateBytes: 10, rotateFiles: 0 },
     ];
-    for (const given of bad) expect(failure(() => captureFile(newPath(), given)).code).toBe("EINVAL");
+    for (const given of bad) expect(thrownBy(() => captureFile(newPath(), given)).code).toBe("EINVAL");
   });
 });
 

@@ -3,8 +3,9 @@ import { readdirSync } from "node:fs";
 import { checkNotKernels, openRaw, type RawOptions } from "../../devices/raw.ts";
 import { Frame } from "../../src/device.ts";
 import { open } from "../../src/index.ts";
+import { thrownBy } from "../support/errors.ts";
 import { Namespace, systemTest } from "../support/system.ts";
-import { failure, laterTurn, send } from "./frames.ts";
+import { laterTurn, send } from "./frames.ts";
 import {
   bytesOf,
   hardwareAddressOf,
@@ -22,7 +23,7 @@ const OTHERS = bytesOf("02:00:00:00:00:99");
 const EVERYONE = bytesOf("ff:ff:ff:ff:ff:ff");
 const US = bytesOf(OURS);
 
-const openError = (ns: Namespace, options: RawOptions) => failure(() => ns.inside(() => openRaw(options)));
+const openError = (ns: Namespace, options: RawOptions) => thrownBy(() => ns.inside(() => openRaw(options)));
 
 /** Whether an interface is in promiscuous mode; its flags do not tell, for sockets count by themselves. */
 async function isPromiscuous(ns: Namespace, name: string): Promise<boolean> {
@@ -104,13 +105,13 @@ describe("openRaw", () => {
   );
 
   test("refuses options that can't be, before it touches the system", () => {
-    expect(failure(() => openRaw({ name: "" })).code).toBe("EINVAL");
-    expect(failure(() => openRaw({ name: "a name" })).message).toContain('"a name"');
-    expect(failure(() => openRaw({ name: "lo", bufferSize: 1 })).code).toBe("EINVAL");
+    expect(thrownBy(() => openRaw({ name: "" })).code).toBe("EINVAL");
+    expect(thrownBy(() => openRaw({ name: "a name" })).message).toContain('"a name"');
+    expect(thrownBy(() => openRaw({ name: "lo", bufferSize: 1 })).code).toBe("EINVAL");
     for (const hardwareAddress of ["01:00:00:00:00:00", "what", new Uint8Array(5)]) {
-      expect(failure(() => openRaw({ name: "lo", hardwareAddress })).code).toBe("EINVAL");
+      expect(thrownBy(() => openRaw({ name: "lo", hardwareAddress })).code).toBe("EINVAL");
     }
-    expect(failure(() => openRaw({ name: "lo", addresses: ["10.0.0.256"] })).code).toBe("EINVAL");
+    expect(thrownBy(() => openRaw({ name: "lo", addresses: ["10.0.0.256"] })).code).toBe("EINVAL");
   });
 
   systemTest("says what to do without privileges", ["setpriv"], async (ns) => {
@@ -168,7 +169,7 @@ for (const ring of [false, true]) {
           dropped: 0,
           lastError: "",
         });
-        expect(failure(() => device.transmit(70_000)).code).toBe("EMSGSIZE");
+        expect(thrownBy(() => device.transmit(70_000)).code).toBe("EMSGSIZE");
         peer.close();
       });
     });
@@ -328,9 +329,9 @@ describe("an address that the kernel has, too", () => {
   systemTest("is found on any interface, IPv6 as well", [], async (ns) => {
     await wire(ns);
     await ns.ok(["ip", "address", "add", "fd00::1/64", "dev", "lo"]);
-    const error = failure(() => ns.inside(() => checkNotKernels(["10.0.0.1", "fd00::1/64"])));
+    const error = thrownBy(() => ns.inside(() => checkNotKernels(["10.0.0.1", "fd00::1/64"])));
     expect(error.message).toContain("The kernel has fd00::1 itself, on lo,");
-    expect(failure(() => ns.inside(() => checkNotKernels([KERNEL]))).message).toContain("on wire0");
+    expect(thrownBy(() => ns.inside(() => checkNotKernels([KERNEL]))).message).toContain("on wire0");
     ns.inside(() => checkNotKernels(["192.168.69.10", "fd00::2"]));
   });
 });

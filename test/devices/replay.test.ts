@@ -11,10 +11,11 @@ import { NEVER, Stack } from "../../src/index.ts";
 import { seededRandom } from "../../src/random.ts";
 import { completeChecksum } from "../../src/wire/offload.ts";
 import { formatPacket } from "../../src/wire/print.ts";
+import { thrownBy } from "../support/errors.ts";
 import { udpPacket } from "../support/packets.ts";
 import { ipPackets, readCapture } from "../support/pcap-reader.ts";
 import { until } from "../support/system.ts";
-import { failure, laterTurn, receiveAll, receiveBytes, send } from "./frames.ts";
+import { laterTurn, receiveAll, receiveBytes, send } from "./frames.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "tapwire-replay-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -373,13 +374,13 @@ describe("media", () => {
     expect(frames(one(101, P[0]), { medium: "ethernet", link: from }).found).toEqual([
       [...header, 8, 0, ...P[0]],
     ]);
-    const error = failure(() => frames(one(101, P[0]), { medium: "ethernet" }));
+    const error = thrownBy(() => frames(one(101, P[0]), { medium: "ethernet" }));
     expect(error.message).toContain("give the hardware addresses");
     expect(error.message).toContain("link-source");
   });
 
   test("what can't be fed", () => {
-    expect(failure(() => frames(one(147, P[0]))).message).toContain("link type 147");
+    expect(thrownBy(() => frames(one(147, P[0]))).message).toContain("link type 147");
     const cut = pcap(true, true, 101, [
       { at: 0, bytes: P[0], original: 900 },
       { at: 0, bytes: new Uint8Array(70_000).fill(0x45) },
@@ -499,7 +500,7 @@ describe("around a device", () => {
     expect(device.capabilities).toMatchObject({ medium: "ethernet", mtu: 100, checksumOffload: false });
     expect(device.capabilities.hardwareAddress).toEqual(Uint8Array.of(2, 0, 0, 0, 0, 1));
     send(device, new Uint8Array(118));
-    expect(failure(() => device.transmit(119)).code).toBe("EMSGSIZE");
+    expect(thrownBy(() => device.transmit(119)).code).toBe("EMSGSIZE");
     expect(device.replayed.sent).toBe(1);
   });
 
@@ -564,15 +565,15 @@ describe("captures that are none", () => {
       ],
     ];
     for (const [what, file] of files) {
-      const error = failure(() => replay(null, file));
+      const error = thrownBy(() => replay(null, file));
       expect(error.code).toBe("EINVAL");
       expect(error.message).toContain(what);
       expect(error.message).toStartWith("The capture in memory ");
     }
-    expect(failure(() => replay(null, join(directory, "missing.pcap"))).code).toBe("ENOENT");
-    expect(failure(() => replay(null, good, { speed: 0 })).code).toBe("EINVAL");
-    expect(failure(() => replay(null, good, { mtu: 10 })).code).toBe("EINVAL");
-    expect(failure(() => replay(null, good, { destination: "nowhere" })).code).toBe("EINVAL");
+    expect(thrownBy(() => replay(null, join(directory, "missing.pcap"))).code).toBe("ENOENT");
+    expect(thrownBy(() => replay(null, good, { speed: 0 })).code).toBe("EINVAL");
+    expect(thrownBy(() => replay(null, good, { mtu: 10 })).code).toBe("EINVAL");
+    expect(thrownBy(() => replay(null, good, { destination: "nowhere" })).code).toBe("EINVAL");
   });
 
   test("or end there, when they are broken further on: what was before it is fed, and the error told once", async () => {

@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { openTap } from "../../devices/tap.ts";
 import { Frame } from "../../src/device.ts";
 import { formatHardwareAddress, parseHardwareAddress } from "../../src/wire/ethernet.ts";
+import { thrownBy } from "../support/errors.ts";
 import { systemTest } from "../support/system.ts";
-import { failure, send } from "./frames.ts";
+import { send } from "./frames.ts";
 import { KERNEL, STACK, withEcho, withKind } from "./kernel-end.ts";
 
 describe("openTap", () => {
@@ -55,9 +56,9 @@ describe("openTap", () => {
     await withKind(ns, "tap", { mtu: 65_521 }, (device) => {
       expect(device.capabilities.mtu).toBe(65_521);
     });
-    const error = failure(() => openTap({ mtu: 65_522 }));
+    const error = thrownBy(() => openTap({ mtu: 65_522 }));
     expect(error.code).toBe("EINVAL");
-    expect(error.message).toBe("mtu is 65522; give a whole number from 68 to 65521.");
+    expect(error.message).toBe("mtu must be a whole number from 68 to 65521, not 65522");
   });
 
   test("refuses what is no address of one station", () => {
@@ -67,14 +68,14 @@ describe("openTap", () => {
       "00:00:00:00:00:00",
       new Uint8Array([1, 2, 3, 4, 5, 6]),
     ]) {
-      expect(failure(() => openTap({ hardwareAddress })).code).toBe("EINVAL");
+      expect(thrownBy(() => openTap({ hardwareAddress })).code).toBe("EINVAL");
     }
-    expect(failure(() => openTap({ hardwareAddress: new Uint8Array(5) })).code).toBe("EINVAL");
+    expect(thrownBy(() => openTap({ hardwareAddress: new Uint8Array(5) })).code).toBe("EINVAL");
   });
 
   systemTest("says that a TUN interface of the name is another kind", ["tun"], async (ns) => {
     await withKind(ns, "tun", { name: "wire0" }, async () => {
-      const error = failure(() => ns.inside(() => openTap({ name: "wire0" })));
+      const error = thrownBy(() => ns.inside(() => openTap({ name: "wire0" })));
       expect(error.code).toBe("EINVAL");
       expect(error.message).toContain("The TAP interface wire0 exists, but as another kind");
     });
@@ -101,7 +102,7 @@ describe("frames of a TAP device", () => {
   systemTest("carry packets of the MTU, and a tag besides", ["tun"], async (ns) => {
     await withKind(ns, "tap", { offload: false, mtu: 1300 }, (device) => {
       expect(device.transmit(1318)).not.toBeNull();
-      expect(failure(() => device.transmit(1319)).code).toBe("EMSGSIZE");
+      expect(thrownBy(() => device.transmit(1319)).code).toBe("EMSGSIZE");
       send(device, new Uint8Array(1318));
       expect(device.counts).toMatchObject({ transmitted: 1, transmitErrors: 0 });
       send(device, new Uint8Array(5));
@@ -109,7 +110,7 @@ describe("frames of a TAP device", () => {
     });
     await withKind(ns, "tap", {}, (device) => {
       expect(device.transmit(65_553)).not.toBeNull();
-      expect(failure(() => device.transmit(65_554)).code).toBe("EMSGSIZE");
+      expect(thrownBy(() => device.transmit(65_554)).code).toBe("EMSGSIZE");
     });
   });
 

@@ -4,8 +4,9 @@ import type { LinkListener } from "../../devices/linux/link-monitor.ts";
 import { RouteSocket } from "../../devices/linux/netlink.ts";
 import { openTun } from "../../devices/tun.ts";
 import { type Device, Frame } from "../../src/device.ts";
+import { thrownBy } from "../support/errors.ts";
 import { systemTest, until } from "../support/system.ts";
-import { failure, send } from "./frames.ts";
+import { send } from "./frames.ts";
 import { echoRequest } from "./icmp.ts";
 import {
   drain,
@@ -345,10 +346,12 @@ describe("descriptors of TUN and TAP devices", () => {
       for (let i = 0; i < 5; i++) {
         const device = openKind(ns, kind);
         drain(device);
-        expect(failure(() => openKind(ns, kind)).code).toBe("EBUSY");
+        expect(thrownBy(() => openKind(ns, kind)).code).toBe("EBUSY");
         device.close();
-        expect(failure(() => openKind(ns, kind, { hostAddress: "ff02::1/64" })).message).toContain("ff02::1");
-        expect(failure(() => openKind(ns, kind, { name: "lo" })).code).toBe("EINVAL");
+        expect(thrownBy(() => openKind(ns, kind, { hostAddress: "ff02::1/64" })).message).toContain(
+          "ff02::1",
+        );
+        expect(thrownBy(() => openKind(ns, kind, { name: "lo" })).code).toBe("EINVAL");
       }
       // Pipes of programs that other tests ran may be closed meanwhile.
       expect(openDescriptors()).toBeLessThanOrEqual(before);
@@ -369,7 +372,7 @@ describe("descriptors of TUN and TAP devices", () => {
 
   test("an option that can't be opens nothing", () => {
     const before = openDescriptors();
-    expect(failure(() => openTun({ mtu: 1 })).code).toBe("EINVAL");
+    expect(thrownBy(() => openTun({ mtu: 1 })).code).toBe("EINVAL");
     // Pipes of programs that other tests ran may be closed meanwhile.
     expect(openDescriptors()).toBeLessThanOrEqual(before);
   });

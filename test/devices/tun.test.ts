@@ -2,8 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { openTun, type TunDevice, type TunOptions } from "../../devices/tun.ts";
 import { Frame } from "../../src/device.ts";
 import { parseCidr } from "../../src/wire/ip-address.ts";
+import { thrownBy } from "../support/errors.ts";
 import { type Namespace, systemTest, until } from "../support/system.ts";
-import { failure, laterTurn, receiveBytes, send } from "./frames.ts";
+import { laterTurn, receiveBytes, send } from "./frames.ts";
 import { answerEchoes, echoRequest } from "./icmp.ts";
 
 const HOST = "192.168.69.100";
@@ -125,13 +126,13 @@ describe("openTun", () => {
       "tun%d%d",
       "ünterface-ünter",
     ]) {
-      const error = failure(() => openTun({ name }));
+      const error = thrownBy(() => openTun({ name }));
       expect(error.code).toBe("EINVAL");
       expect(error.message).toContain(`"${name}"`);
     }
-    expect(failure(() => openTun({ mtu: 20 })).code).toBe("EINVAL");
-    expect(failure(() => openTun({ queueLength: 0 })).code).toBe("EINVAL");
-    expect(failure(() => openTun({ hostAddress: "192.168.69.100" })).code).toBe("EINVAL");
+    expect(thrownBy(() => openTun({ mtu: 20 })).code).toBe("EINVAL");
+    expect(thrownBy(() => openTun({ queueLength: 0 })).code).toBe("EINVAL");
+    expect(thrownBy(() => openTun({ hostAddress: "192.168.69.100" })).code).toBe("EINVAL");
   });
 
   systemTest(
@@ -139,11 +140,11 @@ describe("openTun", () => {
     ["tun"],
     async (ns) => {
       await withTun(ns, { name: "wire0" }, () => {
-        const busy = failure(() => ns.inside(() => openTun({ name: "wire0" })));
+        const busy = thrownBy(() => ns.inside(() => openTun({ name: "wire0" })));
         expect(busy.code).toBe("EBUSY");
         expect(busy.message).toContain("wire0 is held by another program");
       });
-      const other = failure(() => ns.inside(() => openTun({ name: "lo" })));
+      const other = thrownBy(() => ns.inside(() => openTun({ name: "lo" })));
       expect(other.code).toBe("EINVAL");
       expect(other.message).toContain("another kind of interface");
     },
@@ -164,7 +165,7 @@ describe("openTun", () => {
   systemTest("leaves nothing open where a later step fails", ["tun"], async (ns) => {
     const before = (await links(ns)).length;
     // A multicast address is no interface's own.
-    const error = failure(() => ns.inside(() => openTun({ name: "wire0", hostAddress: "ff02::1/64" })));
+    const error = thrownBy(() => ns.inside(() => openTun({ name: "wire0", hostAddress: "ff02::1/64" })));
     expect(error.message).toContain("Could not add the address ff02::1/64 on wire0");
     expect(await links(ns)).toHaveLength(before);
     await withTun(ns, { name: "wire0" }, () => {});
@@ -229,7 +230,7 @@ describe("frames of a TUN device", () => {
       device.commit(frame);
       expect(nextIpv4(device)).toHaveLength(40);
       expect(device.counts.transmitted).toBe(1);
-      expect(failure(() => device.transmit(1501)).code).toBe("EMSGSIZE");
+      expect(thrownBy(() => device.transmit(1501)).code).toBe("EMSGSIZE");
     });
   });
 

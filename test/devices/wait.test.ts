@@ -3,8 +3,9 @@ import { fault } from "../../devices/fault.ts";
 import { memoryPair } from "../../devices/memory.ts";
 import { observe } from "../../devices/observe.ts";
 import { descriptorsOf, waitForAny } from "../../devices/wait.ts";
+import { thrownBy } from "../support/errors.ts";
 import { systemTest } from "../support/system.ts";
-import { failure, receiveAll, send } from "./frames.ts";
+import { receiveAll, send } from "./frames.ts";
 import { echoRequest } from "./icmp.ts";
 import { openKind, recordEvents } from "./kernel-end.ts";
 
@@ -97,7 +98,7 @@ describe("waitForAny", () => {
 
   test("says which device it can't wait for", () => {
     const [end] = memoryPair();
-    const error = failure(() => waitForAny([end], 10));
+    const error = thrownBy(() => waitForAny([end], 10));
     expect(error.code).toBe("ENOTSUP");
     expect(error.message).toContain("Device number 0");
     expect(descriptorsOf(fault(end, {}))).toBeUndefined();

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseFilter } from "../../examples/lib/filter.ts";
-import { failure } from "../devices/frames.ts";
+import { thrownBy } from "../support/errors.ts";
 import { LINKTYPE_ETHERNET, LINKTYPE_RAW, readCapture } from "../support/pcap-reader.ts";
 
 const fixtures = join(import.meta.dir, "../fixtures");
@@ -158,6 +158,6 @@ test("what is no filter is explained", () => {
     ["10.0.0.1", 'The filter has "10.0.0.1"; write for example'],
     ["not and tcp", 'The filter has "and"'],
   ]) {
-    expect(failure(() => parseFilter(text, "ip")).message).toContain(message);
+    expect(thrownBy(() => parseFilter(text, "ip")).message).toContain(message);
   }
 });

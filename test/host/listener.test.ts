@@ -1,15 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { type Connection, StackError } from "../../src/index.ts";
+import type { Connection } from "../../src/index.ts";
+import { codeOf } from "../support/errors.ts";
 import { failure, NOBODY, Pair, SERVER, settle, text } from "./pair.ts";
-
-function codeOf(call: () => unknown): string {
-  try {
-    call();
-    return "none";
-  } catch (error) {
-    return error instanceof StackError ? error.code : String(error);
-  }
-}
 
 describe("listen", () => {
   test("refuses what can't be, when it is called", async () => {

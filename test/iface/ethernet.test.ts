@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { memoryPair } from "../../devices/memory.ts";
 import { Frame } from "../../src/device.ts";
-import { StackError } from "../../src/errors.ts";
 import { seededRandom } from "../../src/random.ts";
 import { Stack } from "../../src/stack.ts";
 import { parseAddress } from "../../src/wire/ip-address.ts";
+import { codeOf } from "../support/errors.ts";
 import { EthernetDevice } from "../support/ethernet-device.ts";
 import { icmpPacket, udpPacket } from "../support/packets.ts";
 import { connected, pairOn, Receiver, runUntil, Sender } from "../support/transfer.ts";
@@ -206,16 +206,6 @@ describe("two stacks on an Ethernet link", () => {
 });
 
 describe("options", () => {
-  const codeOf = (action: () => unknown) => {
-    try {
-      action();
-    } catch (error) {
-      if (error instanceof StackError) return error.code;
-      throw error;
-    }
-    return "nothing thrown";
-  };
-
   test("that make no sense are refused", () => {
     for (const vlan of [0, 4095, 1.5, -1]) expect(() => new EthernetHost({ vlan })).toThrow("vlan must be");
     for (const maxNeighbours of [0, 65_537, 0.5]) {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { type ErrorCode, StackError } from "../../src/index.ts";
 import { seededRandom } from "../../src/random.ts";
 import { Stack } from "../../src/stack.ts";
 import { SYN } from "../../src/wire/tcp.ts";
+import { codeOf } from "../support/errors.ts";
 import { lines, tcpPacket } from "../support/packets.ts";
 import { TestDevice } from "../support/test-device.ts";
 
@@ -12,16 +12,6 @@ function stackWith(maxSockets = 16): Stack {
   const stack = new Stack({ random: seededRandom(1), memory: 1 << 20, maxSockets });
   stack.addInterface({ device: new TestDevice(), addresses: ["10.0.0.1/24", "10.0.1.1/24"] });
   return stack;
-}
-
-function codeOf(action: () => unknown): ErrorCode {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof StackError) return error.code;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
 }
 
 describe("listen", () => {

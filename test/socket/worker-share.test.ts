@@ -1,17 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { memoryPair } from "../../devices/index.ts";
-import { Stack, StackError, seededRandom, type WorkerPlace } from "../../src/index.ts";
+import { Stack, seededRandom, type WorkerPlace } from "../../src/index.ts";
 import { identifierOwner, portOwner } from "../../src/wire/worker-share.ts";
-
-function thrown(action: () => unknown): StackError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof StackError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
-}
+import { thrownBy } from "../support/errors.ts";
 
 function stackOf(worker: WorkerPlace | undefined): Stack {
   const stack = new Stack({ worker, random: seededRandom(3), memory: 1 << 20, maxSockets: 1024 });
@@ -41,7 +32,7 @@ describe("one of several stacks with the same addresses", () => {
     for (let index = 0; index < 64; index++) {
       const { sockets } = stackOf({ index, count: 64 });
       for (let i = 0; i < 256; i++) ports.add(sockets.connect(REMOTE).localPort);
-      expect(thrown(() => sockets.connect(REMOTE)).message).toContain("all 256 ephemeral TCP ports");
+      expect(thrownBy(() => sockets.connect(REMOTE)).message).toContain("all 256 ephemeral TCP ports");
     }
     expect(ports.size).toBe(16_384);
   });
@@ -49,12 +40,12 @@ describe("one of several stacks with the same addresses", () => {
   test("a port or an identifier whose answers would go to another one is refused", () => {
     const { sockets } = stackOf({ index: 1, count: 2 });
     for (const localPort of [1000, 49_152, 57_343]) {
-      const error = thrown(() => sockets.connect({ ...REMOTE, localPort }));
+      const error = thrownBy(() => sockets.connect({ ...REMOTE, localPort }));
       expect(error.code).toBe("EADDRNOTAVAIL");
       expect(error.message).toContain("from 57344 to 65535");
     }
     expect(sockets.connect({ ...REMOTE, localPort: 57_344 }).localPort).toBe(57_344);
-    const error = thrown(() => sockets.bindIcmp({ identifier: 32_767 }));
+    const error = thrownBy(() => sockets.bindIcmp({ identifier: 32_767 }));
     expect([error.code, error.message.includes("from 32768 to 65535")]).toEqual(["EADDRNOTAVAIL", true]);
     expect(sockets.bindIcmp({ identifier: 32_768 }).identifier).toBe(32_768);
     // A port that is listened at is everybody's, wherever it is.
@@ -75,7 +66,7 @@ describe("one of several stacks with the same addresses", () => {
       { index: -1, count: 2 },
       { index: 0.5, count: 2 },
     ]) {
-      expect(thrown(() => new Stack({ worker })).code).toBe("EINVAL");
+      expect(thrownBy(() => new Stack({ worker })).code).toBe("EINVAL");
     }
   });
 });

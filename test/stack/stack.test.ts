@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { ACCEPTABLE, NEVER, Stack, StackError, seededRandom } from "../../src/index.ts";
+import { codeOf } from "../support/errors.ts";
 import { tcpPacket } from "../support/packets.ts";
 import { TestDevice } from "../support/test-device.ts";
 
@@ -15,16 +16,6 @@ function setUp(options: ConstructorParameters<typeof Stack>[0] = {}) {
 }
 
 /** The `code` that `action` throws. */
-function codeOf(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof StackError) return error.code;
-    throw error;
-  }
-  return "nothing thrown";
-}
-
 describe("Stack", () => {
   test("options that make no sense are refused with a sentence", () => {
     expect(() => new Stack({ maxSockets: 0 })).toThrow("maxSockets must be a whole number");

@@ -9,7 +9,6 @@ import {
   type Consumer,
   ESTABLISHED,
   flightSize,
-  STATE_NAMES,
   SYN_SENT,
   type Tcb,
   TIME_WAIT,
@@ -201,9 +200,4 @@ export function setKeepAlive(tcb: Tcb, idleMs: number, intervalMs: number, probe
     tcb.keepAliveAt = tcb.lastHeardAt + idleMs;
     schedule(tcb);
   }
-}
-
-/** RFC 9293 3.10.6, STATUS. */
-export function stateName(tcb: Tcb): (typeof STATE_NAMES)[number] {
-  return STATE_NAMES[tcb.state];
 }

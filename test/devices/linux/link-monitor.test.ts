@@ -2,8 +2,8 @@ import { expect } from "bun:test";
 import { type LinkListener, LinkMonitor } from "../../../devices/linux/link-monitor.ts";
 import { RouteSocket } from "../../../devices/linux/netlink.ts";
 import { StackError } from "../../../src/errors.ts";
+import { thrownBy } from "../../support/errors.ts";
 import { type Namespace, systemTest } from "../../support/system.ts";
-import { failure } from "../frames.ts";
 
 /** A monitor of `lo` in the namespace, and what it tells. */
 async function withMonitor(
@@ -143,6 +143,6 @@ systemTest("no answer is told from no interface", [], async (ns) => {
   expect(routes.link("nobody")).toBeNull();
   expect(routes.link(4711)).toBeNull();
   routes.close();
-  const error = failure(() => routes.link("lo"));
+  const error = thrownBy(() => routes.link("lo"));
   expect(error.message).toBe("The kernel did not say whether there is an interface lo (EBADF); try again.");
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { StackError } from "../../../src/errors.ts";
 import { seededRandom } from "../../../src/random.ts";
 import { PortRegistry } from "../../../src/socket/ports.ts";
 import { ANY_IPV4, parseAddress } from "../../../src/wire/ip-address.ts";
+import { thrownBy } from "../../support/errors.ts";
 
 /** RFC 6056: which local port a connection gets; and which ports are taken. */
 
@@ -13,16 +13,6 @@ const always = () => true;
 
 function registry(seed = 1): PortRegistry {
   return new PortRegistry("TCP", seededRandom(seed));
-}
-
-function thrownBy(action: () => unknown): StackError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof StackError) return error;
-    throw error;
-  }
-  throw new Error("nothing was thrown");
 }
 
 describe("3.3.4, algorithm 4: double-hash port selection", () => {
