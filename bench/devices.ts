@@ -10,13 +10,14 @@
  * run. `--json` writes every single measurement.
  */
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { requirement } from "../test/support/system.ts";
 import { Arena, type Server } from "./arena.ts";
 import type { DeviceType } from "./floor-link.ts";
+import { atLeast, printGoals, type Row, ratios, writeReport } from "./goals.ts";
 import { buildClient, buildPeers, FLOOR, GVISOR, GVISOR_GSO, LOOP, LWIP, ours, theirs } from "./servers.ts";
 import { describeMachine, interleaved, median, printTable, spread } from "./support.ts";
 
@@ -31,6 +32,18 @@ const { values } = parseArgs({
     json: { type: "string" },
   },
 });
+/** Tapwire in a loop is to be at least so many times as fast as these. */
+const TARGETS = [
+  { offload: true, name: FLOOR, least: 0.5 },
+  { offload: true, name: GVISOR_GSO, least: 1.5 },
+  { offload: false, name: FLOOR, least: 0.9 },
+  { offload: false, name: GVISOR, least: 1 },
+  { offload: false, name: LWIP, least: 1 },
+] as const;
+const DIRECTIONS = [
+  ["receives", "receiving"],
+  ["sends", "sending"],
+] as const;
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
 
@@ -72,19 +85,38 @@ async function measure({ arena, results }: Contest["entries"][number]): Promise<
   results.idle.push(await arena.idle(0.5));
 }
 
-/** Ratios of what was measured in the same round: a machine that was slow then was slow for both. */
 function ratio(a: readonly number[] | undefined, b: readonly number[] | undefined): string {
-  if (a === undefined || b === undefined) return "-";
-  return spread(known(a.map((value, round) => value / b[round])), 2);
+  return a === undefined || b === undefined ? "-" : spread(ratios(a, b), 2);
 }
 
 const known = (numbers: readonly number[]) => numbers.filter((number) => !Number.isNaN(number));
 
+const of = (contest: Contest, name: string) =>
+  contest.entries.find(({ arena }) => arena.server.name === name)?.results;
+
+/** What is asked of TUN and TAP: see the README. */
+function rowsOf(contests: readonly Contest[]): Row[] {
+  return contests.flatMap((contest) => {
+    const { title, device, offload } = contest;
+    const loop = of(contest, LOOP);
+    if (device === "raw" || loop === undefined) return [];
+    return TARGETS.filter((target) => target.offload === offload).flatMap(({ name, least }) => {
+      const other = of(contest, name);
+      if (other === undefined) return [];
+      return DIRECTIONS.map(([verb, word]) => ({
+        name: `${device}-${offload ? "" : "no-"}offload-${word}-${name.split(/\W/)[0]}`.toLowerCase(),
+        measure: `${title}, ${word}, of ${name}`,
+        unit: "ratio",
+        values: ratios(loop[verb], other[verb]),
+        target: atLeast(least),
+      }));
+    });
+  });
+}
+
 function printContests(contests: readonly Contest[]): void {
-  const of = (contest: Contest, name: string) =>
-    contest.entries.find(({ arena }) => arena.server.name === name)?.results;
   console.log("tapwire, in a loop with `wait`, as a multiple of\n");
-  const ratios = contests.map((contest) => {
+  const lines = contests.map((contest) => {
     const loop = of(contest, LOOP);
     const others = [FLOOR, contest.offload ? GVISOR_GSO : GVISOR, ...(contest.offload ? [] : [LWIP])];
     const against = (name: string, what: "receives" | "sends" | "receivesPerCpu" | "sendsPerCpu") =>
@@ -99,7 +131,7 @@ function printContests(contests: readonly Contest[]): void {
     ];
     return others.map(row).filter((cells) => cells[2] !== "-");
   });
-  printTable(["device", "", "receiving", "a CPU second", "sending", "a CPU second"], ratios.flat());
+  printTable(["device", "", "receiving", "a CPU second", "sending", "a CPU second"], lines.flat());
   for (const { title, entries } of contests) {
     printTable(
       [title, "receives, Gbit/s", "a CPU second", "sends, Gbit/s", "a CPU second", "ping, us", "idle, %"],
@@ -115,18 +147,10 @@ function printContests(contests: readonly Contest[]): void {
   }
 }
 
-function writeJson(file: string, contests: readonly Contest[]): void {
-  const measured = contests.flatMap(({ device, offload, entries }) =>
+function allOf(contests: readonly Contest[]): object[] {
+  return contests.flatMap(({ device, offload, entries }) =>
     entries.map(({ arena, results }) => ({ device, offload, server: arena.server.name, ...results })),
   );
-  const about = {
-    machine: describeMachine(),
-    date: new Date().toISOString(),
-    rounds,
-    seconds,
-    pinned: values.pin,
-  };
-  writeFileSync(file, `${JSON.stringify({ ...about, measured }, null, 1)}\n`);
 }
 
 const reason = requirement(["tun", "cc", "ping", "pgrep", ...(values.pin ? ["taskset"] : [])]);
@@ -170,8 +194,10 @@ try {
   console.log(
     `${describeMachine()}; ${pinned}median (lowest .. highest) of ${rounds} rounds of ${seconds} s\n`,
   );
+  const rows = rowsOf(contests);
+  printGoals(rows);
   printContests(contests);
-  if (values.json !== undefined) writeJson(values.json, contests);
+  writeReport(values.json, rounds, rows, { seconds, pinned: values.pin, servers: allOf(contests) });
 } finally {
   await Promise.all(arenas.map((arena) => arena.close()));
   if (values.peers === undefined) rmSync(into, { recursive: true });

@@ -21,6 +21,11 @@ export class Samples {
   of(name: string): readonly number[] {
     return this.byName.get(name) ?? [];
   }
+
+  /** All of them. */
+  all(): Record<string, readonly number[]> {
+    return Object.fromEntries(this.byName);
+  }
 }
 
 /**
@@ -53,6 +58,14 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
   console.log([line(head), rule, ...rows.map(line), ""].join("\n"));
 }
 
+/** ns of one call, of `count`, after a tenth as many to warm up. */
+export function nsEach(count: number, body: () => void): number {
+  for (let i = 0; i < count / 10; i++) body();
+  const start = performance.now();
+  for (let i = 0; i < count; i++) body();
+  return ((performance.now() - start) * 1e6) / count;
+}
+
 /** The machine, in a line. */
 export function describeMachine(): string {
   const cores = cpus();
@@ -66,4 +79,10 @@ export function flag(name: string, otherwise: number): number {
   const value = Number(process.argv[at + 1]);
   if (!(value > 0)) throw new Error(`--${name} wants a number above 0`);
   return value;
+}
+
+/** The word behind `--name` on the command line. */
+export function word(name: string): string | undefined {
+  const at = process.argv.indexOf(`--${name}`);
+  return at === -1 ? undefined : process.argv[at + 1];
 }

@@ -1,6 +1,8 @@
-import { expect } from "bun:test";
-
-/** Collections of the engine in the part of a program that it puts between MEASURE and DONE on its standard error. */
+/**
+ * Collections of the engine in the part of a program that it puts between MEASURE and DONE on its standard error.
+ *
+ * @throws Error where the program fails
+ */
 export async function collectionsOf(program: string, ...parameters: string[]): Promise<number> {
   const child = Bun.spawn({
     cmd: [process.execPath, program, ...parameters],
@@ -9,7 +11,8 @@ export async function collectionsOf(program: string, ...parameters: string[]): P
     stderr: "pipe",
   });
   const log = await new Response(child.stderr).text();
-  expect(await child.exited).toBe(0);
+  const exitCode = await child.exited;
+  if (exitCode !== 0) throw new Error(`${program} ended with ${exitCode}: ${log}`);
   const [, measured] = log.split(/\nMEASURE\n|\nDONE\n/);
   return measured.split("START M").length - 1;
 }
