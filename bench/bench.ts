@@ -8,7 +8,7 @@
  * writes every single measurement.
  */
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { requirement } from "../test/support/system.ts";
@@ -22,8 +22,8 @@ interface Program {
   readonly obstacle: string | null;
   /** What makes it short. */
   readonly quick: readonly string[];
-  /** It measures peers as well. */
-  readonly hasPeers: boolean;
+  /** What it is told besides. */
+  readonly words: readonly string[];
 }
 
 /** What came of one. */
@@ -35,37 +35,39 @@ interface Outcome {
   readonly failed: boolean;
 }
 
+const DETAILS = "--details";
+const directory = mkdtempSync(join(tmpdir(), "tapwire-bench-"));
+const peers = ["--peers", word("peers") ?? join(directory, "peers")];
+
 const PROGRAMS: readonly Program[] = [
   {
     file: "memory.ts",
     obstacle: null,
     quick: ["--rounds", "1", "--mib", "256", "--connections", "20000", "--idle", "100000"],
-    hasPeers: false,
+    words: [DETAILS],
   },
   {
     file: "devices.ts",
     obstacle: requirement(["tun", "cc", "ping", "pgrep"]),
     quick: ["--rounds", "1", "--seconds", "1", "--only", "tun,tap"],
-    hasPeers: true,
+    words: [DETAILS, ...peers],
   },
   {
     file: "tun.ts",
     obstacle: requirement(["tun", "cc", "ping", "pgrep", "sysctl"]),
     quick: ["--rounds", "1"],
-    hasPeers: true,
+    words: peers,
   },
 ];
 
-async function run(program: Program, peers: string, directory: string): Promise<Outcome> {
-  const { file, obstacle, quick, hasPeers } = program;
+async function run({ file, obstacle, quick, words }: Program): Promise<Outcome> {
   if (obstacle !== null)
     return { file, report: null, text: `It is left out: it ${obstacle}.`, failed: false };
   const json = join(directory, `${file}.json`);
   const rounds = word("rounds");
-  const command = [process.execPath, join(import.meta.dir, file), "--json", json];
+  const command = [process.execPath, join(import.meta.dir, file), ...words, "--json", json];
   if (process.argv.includes("--quick")) command.push(...quick);
   else if (rounds !== undefined) command.push("--rounds", rounds);
-  if (hasPeers) command.push("--peers", peers);
   process.stderr.write(`${file}\n`);
   const child = Bun.spawn(command, { stdout: "pipe", stderr: "inherit" });
   const text = await new Response(child.stdout).text();
@@ -75,13 +77,9 @@ async function run(program: Program, peers: string, directory: string): Promise<
   return { file, report, text: `${text.trim()}\n${end}`, failed: exitCode !== 0 };
 }
 
-const peersGiven = word("peers");
-const directory = mkdtempSync(join(tmpdir(), "tapwire-bench-"));
-const peers = peersGiven ?? join(directory, "peers");
-mkdirSync(peers, { recursive: true });
 const outcomes: Outcome[] = [];
 try {
-  for (const program of PROGRAMS) outcomes.push(await run(program, peers, directory));
+  for (const program of PROGRAMS) outcomes.push(await run(program));
 } finally {
   rmSync(directory, { recursive: true });
 }

@@ -4,10 +4,10 @@
  * Root, Linux. A peer that can't be built is left out.
  *
  *   bun bench/devices.ts [--rounds 5] [--seconds 2] [--only tun,tap,raw] [--offload on|off] [--pin]
- *                        [--peers DIRECTORY] [--json FILE]
+ *                        [--peers DIRECTORY] [--json FILE] [--details]
  *
  * `--pin` puts the kernel's sockets on one core and the servers on another. `--peers` keeps what is built for the next
- * run. `--json` writes every single measurement.
+ * run. `--json` writes every single measurement. `--details` leaves out the first table.
  */
 
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     pin: { type: "boolean", default: false },
     peers: { type: "string" },
     json: { type: "string" },
+    details: { type: "boolean", default: false },
   },
 });
 /** Tapwire in a loop is to be at least so many times as fast as these. */

@@ -45,8 +45,9 @@ export function ratios(one: readonly number[], other: readonly number[]): number
   return one.map((value, round) => value / other[round]).filter((ratio) => Number.isFinite(ratio));
 }
 
-/** Prints the rows that something is asked of. */
+/** Prints the rows that something is asked of, but where `--details` says that whoever runs the program does so. */
 export function printGoals(rows: readonly Row[]): void {
+  if (process.argv.includes("--details")) return;
   const asked = rows.flatMap((row) => (row.target === null ? [] : [{ ...row, target: row.target }]));
   printTable(
     ["measure", "at least", "now", ""],

@@ -3,7 +3,9 @@
  * million idle connections. Each part runs in a process of its own.
  *
  *   bun bench/memory.ts [--rounds 5] [--mib 1024] [--connections 60000] [--idle 1000000] [--paced 200]
- *                       [--segments 1000000] [--json FILE]
+ *                       [--segments 1000000] [--json FILE] [--details]
+ *
+ * `--json` writes every single measurement. `--details` leaves out the first table.
  */
 
 import { join } from "node:path";
