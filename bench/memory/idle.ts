@@ -12,8 +12,10 @@ const BACKLOG = 1_024;
 /** 10 KB/s, both ways together. */
 const PACE_MS = (2 * REQUEST) / 10;
 /** Time that passes for the connections before they count as idle. */
-const REST_MS = 10_000;
-const REST_STEPS = 100;
+const REST_MS = 20_000;
+const REST_STEPS = 20_000;
+/** So many collections in a row that make the process no smaller are the end of it. */
+const PATIENCE = 4;
 
 export interface Idle {
   /** Connections a second while they are opened, the clients' part included. */
@@ -147,11 +149,15 @@ export async function idle({ count, paced, exchanges, used }: IdleOptions): Prom
   return { openRate, memory, pollNs, pacedUs: median(times), exchangeUs };
 }
 
-/** In bytes, when the engine has given back what it can. */
+/** In bytes, when the engine has given back what it can: it does so bit by bit, some time after a collection. */
 async function residentMemory(): Promise<number> {
-  for (let i = 0; i < 3; i++) {
+  let lowest = Number.POSITIVE_INFINITY;
+  for (let unchanged = 0; unchanged < PATIENCE; unchanged++) {
     Bun.gc(true);
-    await Bun.sleep(30);
+    await Bun.sleep(100);
+    const now = process.memoryUsage.rss();
+    if (now < 0.99 * lowest) unchanged = 0;
+    lowest = Math.min(lowest, now);
   }
-  return process.memoryUsage.rss();
+  return lowest;
 }
