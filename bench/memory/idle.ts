@@ -14,7 +14,6 @@ const PACE_MS = (2 * REQUEST) / 10;
 /** Time that passes for the connections before they count as idle. */
 const REST_MS = 20_000;
 const REST_STEPS = 20_000;
-/** So many collections in a row that make the process no smaller are the end of it. */
 const PATIENCE = 4;
 
 export interface Idle {
@@ -125,13 +124,13 @@ class Scene {
 }
 
 export async function idle({ count, paced, exchanges, used }: IdleOptions): Promise<Idle> {
-  const before = await residentMemory();
+  const before = await residentMemory(1);
   const scene = new Scene();
   const start = performance.now();
   scene.open(count, IDLE_PORT, used);
   const openRate = count / ((performance.now() - start) / 1000);
   scene.rest();
-  const memory = ((await residentMemory()) - before) / count;
+  const memory = ((await residentMemory(PATIENCE)) - before) / count;
 
   scene.open(1, TALK_PORT, false);
   const exchangeUs = nsEach(exchanges, () => scene.exchange()) / 1000;
@@ -149,10 +148,14 @@ export async function idle({ count, paced, exchanges, used }: IdleOptions): Prom
   return { openRate, memory, pollNs, pacedUs: median(times), exchangeUs };
 }
 
-/** In bytes, when the engine has given back what it can: it does so bit by bit, some time after a collection. */
-async function residentMemory(): Promise<number> {
+/**
+ * In bytes, when the engine has given back what it can: it does so bit by bit, some time after a collection.
+ *
+ * @param patience so many collections in a row that make the process no smaller are the end of it
+ */
+async function residentMemory(patience: number): Promise<number> {
   let lowest = Number.POSITIVE_INFINITY;
-  for (let unchanged = 0; unchanged < PATIENCE; unchanged++) {
+  for (let unchanged = 0; unchanged < patience; unchanged++) {
     Bun.gc(true);
     await Bun.sleep(100);
     const now = process.memoryUsage.rss();
