@@ -43,7 +43,7 @@ const PROGRAMS: readonly Program[] = [
   {
     file: "memory.ts",
     obstacle: null,
-    quick: ["--rounds", "1", "--mib", "256", "--connections", "20000", "--idle", "100000"],
+    quick: ["--rounds", "1", "--mib", "256", "--connections", "20000"],
     words: [DETAILS],
   },
   {
