@@ -13,17 +13,31 @@ const TICKS_PER_SECOND = 100;
 const CLIENT_CORE = ["taskset", "-c", "0"];
 const SERVER_CORE = ["taskset", "-c", "1"];
 
+/**
+ * How the kernel reaches a server: by a device of the server's, or, where the server's TCP is the kernel's, too, by a cable
+ * from one namespace to another (`"cable"`) or within one (`"lo"`).
+ */
+export type Way = DeviceType | "cable" | "lo";
+
 export interface Server {
   readonly name: string;
-  readonly device: DeviceType;
+  readonly device: Way;
   readonly offload: boolean;
   /** The command that serves on an interface of this name. */
   command(device: string): string[];
 }
 
+/** Seconds of the processor's time, in steps of 10 ms. */
+export interface ProcessorTime {
+  readonly user: number;
+  readonly system: number;
+}
+
 /** The kernel's TCP against the server: what was moved, and by how much of the server's processor time. */
 export interface Transfer {
   readonly gbits: number;
+  readonly bytes: number;
+  readonly processor: ProcessorTime;
   /** Gbit for each second of processor time of the server. */
   readonly gbitsPerCpuSecond: number;
 }
@@ -31,49 +45,74 @@ export interface Transfer {
 /** A server that runs in its namespace. */
 export class Arena {
   readonly server: Server;
+  /** Where the clients are. */
   private readonly ns: Namespace;
+  /** Where the server is: the same one, but with a cable. */
+  private readonly home: Namespace;
   private readonly pid: number;
   private readonly client: readonly string[];
 
-  private constructor(server: Server, ns: Namespace, pid: number, client: readonly string[]) {
+  private constructor(
+    server: Server,
+    ns: Namespace,
+    home: Namespace,
+    pid: number,
+    client: readonly string[],
+  ) {
     this.server = server;
     this.ns = ns;
+    this.home = home;
     this.pid = pid;
     this.client = client;
   }
 
-  /** @param client the program that `kernel-client.c` has become */
+  /** @param client the program that `kernel-client.c` has become, or another that `run` is to start */
   static async open(server: Server, client: string, pinned: boolean, number: number): Promise<Arena> {
     const device = `b${process.pid}-${number}`;
     const ns = await Namespace.open();
+    const home = server.device === "cable" ? await Namespace.open() : ns;
     try {
-      await makeInterface(ns, server, device);
+      await makeInterface(ns, home, server, device);
       const command = server.command(device);
-      const running = ns.start(pinned ? [...SERVER_CORE, ...command] : command);
+      const running = home.start(pinned ? [...SERVER_CORE, ...command] : command);
       const ping = ["ping", "-q", "-c", "1", "-W", "0.2", ADDRESS];
       try {
+        // The kernel answers pings before a server of its own is there.
+        if (hasKernelsTcp(server)) await running.waitFor("serves", START_TIMEOUT_MS);
         await until("a ping's answer", async () => (await ns.run(ping)).exitCode === 0, START_TIMEOUT_MS);
       } catch {
         throw new Error(`no answer to a ping; ${complaint(running.stderr)}`);
       }
       // The newest process that has the interface's name among its arguments; nsenter has it, too.
       const pid = Number(Bun.spawnSync(["pgrep", "-nf", device]).stdout.toString());
-      return new Arena(server, ns, pid, pinned ? [...CLIENT_CORE, client] : [client]);
+      return new Arena(server, ns, home, pid, pinned ? [...CLIENT_CORE, client] : [client]);
     } catch (error) {
-      await ns.close();
+      await Promise.all([ns.close(), home.close()]);
       throw error;
     }
+  }
+
+  /** Sets variables of the kernel where the clients are: `"net.ipv4.tcp_tw_reuse=1"`. */
+  async sysctl(...settings: readonly string[]): Promise<void> {
+    await this.ns.ok(["sysctl", "-qw", ...settings]);
+  }
+
+  /** Runs the client with these arguments to its end, and returns what it printed. */
+  run(words: readonly string[], timeoutMs: number): Promise<string> {
+    return this.ns.ok([...this.client, ...words], { timeoutMs });
   }
 
   /** The kernel sends to the server (`tx`) or receives from it (`rx`), over one connection. */
   async transfer(direction: "tx" | "rx", seconds: number): Promise<Transfer> {
     const command = [...this.client, ADDRESS, direction === "tx" ? "9" : "19", direction, `${seconds}`];
-    const before = this.ticks();
+    const before = this.processorTime();
     const { stdout, stderr } = await this.ns.run(command, { timeoutMs: seconds * 1000 + 20_000 });
-    const cpuSeconds = (this.ticks() - before) / TICKS_PER_SECOND;
+    const processor = since(before, this.processorTime());
     const match = /([0-9.]+) Gbit\/s ([0-9]+) bytes/.exec(stdout);
     if (match === null) throw new Error(`${this.server.name}, ${direction}: ${lastLine(stderr)}`);
-    return { gbits: Number(match[1]), gbitsPerCpuSecond: (Number(match[2]) * 8) / 1e9 / cpuSeconds };
+    const [gbits, bytes] = [Number(match[1]), Number(match[2])];
+    const gbitsPerCpuSecond = (bytes * 8) / 1e9 / (processor.user + processor.system);
+    return { gbits, bytes, processor, gbitsPerCpuSecond };
   }
 
   /** Round-trip times of 500 pings, 2 ms apart, in microseconds. */
@@ -86,20 +125,28 @@ export class Arena {
 
   /** Percent of a core that the server uses while nothing comes. */
   async idle(seconds: number): Promise<number> {
-    const before = this.ticks();
+    const before = this.processorTime();
     await Bun.sleep(seconds * 1000);
-    return (100 * (this.ticks() - before)) / TICKS_PER_SECOND / seconds;
+    const { user, system } = since(before, this.processorTime());
+    return (100 * (user + system)) / seconds;
   }
 
-  /** Processor time used so far: fields 14 and 15 of proc_pid_stat(5), counted behind the name in parentheses. */
-  private ticks(): number {
+  /**
+   * What the server has used so far, all its threads together: fields 14 and 15 of proc_pid_stat(5), counted behind the name
+   * in parentheses.
+   */
+  processorTime(): ProcessorTime {
     const fields = readFileSync(`/proc/${this.pid}/stat`, "utf8").split(") ")[1].split(" ");
-    return Number(fields[11]) + Number(fields[12]);
+    return { user: Number(fields[11]) / TICKS_PER_SECOND, system: Number(fields[12]) / TICKS_PER_SECOND };
   }
 
-  close(): Promise<void> {
-    return this.ns.close();
+  async close(): Promise<void> {
+    await Promise.all([this.ns.close(), this.home.close()]);
   }
+}
+
+export function since(before: ProcessorTime, after: ProcessorTime): ProcessorTime {
+  return { user: after.user - before.user, system: after.system - before.system };
 }
 
 export const lastLine = (text: string) => text.trim().split("\n").at(-1) ?? "";
@@ -109,8 +156,20 @@ function complaint(text: string): string {
   return text.split("\n").find((line) => /^[a-z]*error:/i.test(line)) ?? lastLine(text);
 }
 
+const hasKernelsTcp = (server: Server) => server.device === "cable" || server.device === "lo";
+
 /** The same interface for every server: what a device would change, is so already. */
-async function makeInterface(ns: Namespace, server: Server, device: string): Promise<void> {
+async function makeInterface(ns: Namespace, home: Namespace, server: Server, device: string): Promise<void> {
+  if (server.device === "lo") {
+    await ns.ok(["ip", "address", "add", `${ADDRESS}/32`, "dev", "lo"]);
+    return;
+  }
+  if (server.device === "cable") {
+    await ns.veth("kernel", device, home);
+    await ns.ok(["ip", "address", "add", `${KERNEL}/24`, "dev", "kernel"]);
+    await home.ok(["ip", "address", "add", `${ADDRESS}/24`, "dev", device]);
+    return;
+  }
   const kernels = server.device === "raw" ? "kernel" : device;
   if (server.device === "raw") {
     await ns.ok(["ip", "link", "add", kernels, "type", "veth", "peer", "name", device]);

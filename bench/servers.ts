@@ -12,6 +12,7 @@ const MASK = "255.255.255.0";
 /** What stands in a row's name, and what ratios are taken between. */
 export const FLOOR = "floor";
 export const LOOP = "tapwire, loop with `wait`";
+export const EVENTS = "tapwire, event loop";
 /** The other way than the default, which is the faster. */
 export const RINGS = "tapwire, loop, `ring = true`";
 export const NO_RINGS = "tapwire, loop, `ring = false`";
@@ -51,7 +52,7 @@ export function ours(device: DeviceType, offload: boolean, directory: string): S
     ...(device === "raw" ? [otherWay] : []),
     {
       ...one,
-      name: "tapwire, event loop",
+      name: EVENTS,
       command: (name) => [bun, loop, ...patience, ...flags(name), "--events"],
     },
     { ...one, name: "tapwire, examples/server.ts", command: (name) => [bun, example, ...flags(name)] },
@@ -75,23 +76,36 @@ export interface Peers {
 
 /** Builds the peers into a directory, or takes what was built there before. */
 export async function buildPeers(directory: string): Promise<Peers> {
-  const lwip = join(directory, "lwip-peer");
   const gvisor = join(directory, "gvisor-peer");
+  const command = ["sh", join(here, "peers/gvisor/build.sh"), gvisor];
   return {
-    lwip: (await build("lwIP", lwip, ["sh", join(here, "peers/lwip/build.sh"), lwip, "tuned"])) ? lwip : null,
-    gvisor: (await build("gVisor", gvisor, ["sh", join(here, "peers/gvisor/build.sh"), gvisor]))
-      ? gvisor
-      : null,
+    lwip: await buildLwip(directory),
+    gvisor: (await build("gVisor", gvisor, command)) ? gvisor : null,
   };
+}
+
+/** The program, or `null` where it can't be built. */
+export async function buildLwip(directory: string): Promise<string | null> {
+  const lwip = join(directory, "lwip-peer");
+  const command = ["sh", join(here, "peers/lwip/build.sh"), lwip, "tuned"];
+  return (await build("lwIP", lwip, command)) ? lwip : null;
 }
 
 /** Builds the program that makes the kernel's sockets send and receive. */
 export async function buildClient(directory: string): Promise<string> {
-  const client = join(directory, "kernel-client");
-  const command = ["cc", "-O2", "-pthread", "-o", client, join(here, "kernel-client.c")];
-  if (!(await build("the client", client, command)))
+  return buildProgram(join(directory, "kernel-client"), join(here, "kernel-client.c"));
+}
+
+/** Builds the program of `tun.ts`, which asks for more than bulk. */
+export async function buildLoad(directory: string): Promise<string> {
+  return buildProgram(join(directory, "kernel-load"), join(here, "tun/kernel-load.c"));
+}
+
+async function buildProgram(program: string, source: string): Promise<string> {
+  const command = ["cc", "-O2", "-pthread", "-o", program, source];
+  if (!(await build("the client", program, command)))
     throw new Error("There is no benchmark without a client.");
-  return client;
+  return program;
 }
 
 async function build(name: string, output: string, command: string[]): Promise<boolean> {
