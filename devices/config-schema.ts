@@ -136,7 +136,7 @@ export const DEVICE = {
   "queue-length": key(integer(1, 65_536, "FRAMES"), {
     doc: "frames that wait to be received before more are lost",
     only: ["memory", "tun", "tap"],
-    otherwise: "256 in memory, the kernel's 500",
+    otherwise: "256 in memory, else 8192",
   }),
   ring: key(BOOLEAN, {
     doc: "frames go through rings in shared memory instead of system calls",

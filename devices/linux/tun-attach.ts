@@ -140,6 +140,14 @@ export function agreeOnOffload(fd: number, vnet: boolean): number {
   return 0;
 }
 
+/** What the kernel gives a TUN and a TAP interface: another length was somebody's choice. */
+const KERNELS_QUEUE_LENGTHS = [500, 1000];
+/**
+ * Unless told: so many flows may have a packet or some of them on the way to us at a time. In a shorter queue a thousand of
+ * them leave each other less than a segment, and wait for their retransmission timers most of the time.
+ */
+const QUEUE_LENGTH = 8192;
+
 /** Changes only what differs, so that an interface that was prepared by an administrator needs no privileges. */
 export function configure(routes: RouteSocket, link: Link, wanted: KernelSettings): void {
   const { index, name } = link;
@@ -149,6 +157,10 @@ export function configure(routes: RouteSocket, link: Link, wanted: KernelSetting
   }
   if (queueLength !== undefined && link.queueLength !== queueLength) {
     check(routes.change(index, { queueLength }), name, `set the queue length to ${queueLength}`);
+  }
+  if (queueLength === undefined && KERNELS_QUEUE_LENGTHS.includes(link.queueLength)) {
+    // Who may not do that, has the kernel's.
+    routes.change(index, { queueLength: QUEUE_LENGTH });
   }
   if (address !== undefined && !routes.hasAddress(index, address)) {
     const errno = routes.addAddress(index, address);

@@ -35,7 +35,10 @@ export interface TunTapOptions {
   readonly hostAddress?: string | Cidr;
   /** Largest IP packet in bytes, 68 .. 65,535, with TAP 68 .. 65,521; 1,500 unless told. */
   readonly mtu?: number;
-  /** Packets that the kernel keeps for us to read before it drops (`txqueuelen`); the kernel's 500 unless told. */
+  /**
+   * Packets that the kernel keeps for us to read before it drops (`txqueuelen`). Unless told 8,192, where the interface has not
+   * got another length than the kernel's 500 or 1,000 already.
+   */
   readonly queueLength?: number;
   /**
    * Whether TCP and UDP checksums are left out between the kernel and us, and many segments go as one of up to 64 KiB;

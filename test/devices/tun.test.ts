@@ -83,6 +83,16 @@ describe("openTun", () => {
     },
   );
 
+  systemTest("has room for 8,192 packets, unless somebody has chosen another length", ["tun"], async (ns) => {
+    const length = async () => (await links(ns)).find(({ ifname }) => ifname === "wire7")?.txqlen;
+    await withTun(ns, { name: "wire7" }, async () => expect(await length()).toBe(8192));
+    await ns.ok(["ip", "tuntap", "add", "dev", "wire7", "mode", "tun"]);
+    await withTun(ns, { name: "wire7" }, async () => expect(await length()).toBe(8192));
+    await ns.ok(["ip", "link", "set", "wire7", "txqueuelen", "600"]);
+    await withTun(ns, { name: "wire7" }, async () => expect(await length()).toBe(600));
+    await withTun(ns, { name: "wire7", queueLength: 500 }, async () => expect(await length()).toBe(500));
+  });
+
   systemTest("takes an IPv6 address, and an address that is already parsed", ["tun"], async (ns) => {
     await withTun(ns, { hostAddress: "fd00:69::100/64" }, async (device) => {
       const shown = await ns.ok(["ip", "-6", "-o", "address", "show", "dev", device.name, "scope", "global"]);
