@@ -174,30 +174,34 @@ export class Stack {
     return Math.max(now, earliest);
   }
 
-  /** One round of a poll; returns whether anything moved. */
+  /** One round of a poll; returns whether there may be more to do. */
   private step(): boolean {
     const { context, interfaces, sockets } = this;
-    let moved = 0;
+    let news = 0;
     for (const iface of interfaces) {
       seeToLink(iface, sockets);
-      moved += this.receive(iface);
+      news += this.receive(iface);
       if (iface.link !== null) runLinkTimers(iface, iface.link, sockets);
     }
     sockets.runTimers();
     sockets.feedStarved();
     for (const iface of interfaces) {
-      if (iface.state === "ready") moved += drainReady(iface, sockets, SEND_BATCH);
+      if (iface.state !== "ready") continue;
+      drainReady(iface, sockets, SEND_BATCH);
+      if (iface.ready.size > 0 && !iface.blocked) news++;
     }
-    moved += context.signalled.size;
+    // What was sent is no reason to ask the devices again, which may cost a system call: they call back.
+    news += context.signalled.size;
     sockets.deliverEvents();
     sockets.settle();
     for (const iface of interfaces) iface.deliverEvents();
-    return moved > 0;
+    return news > 0;
   }
 
   private receive(iface: Interface): number {
-    const { device, received, link } = iface;
+    const { device, received, link, flow } = iface;
     let count = 0;
+    flow.beginBatch();
     while (count < RECEIVE_BATCH && device.receive(received)) {
       count++;
       if (link !== null) {
@@ -207,6 +211,7 @@ export class Stack {
       const { bytes, offset, length, checksumOffloaded, segmentSize } = received;
       ipInput(iface, this.sockets, bytes, offset, length, checksumOffloaded, segmentSize);
     }
+    flow.endTrain();
     this.stats.framesReceived += count;
     return count;
   }

@@ -1,10 +1,12 @@
 import type { SocketSet } from "../socket/socket-set.ts";
-import { isNextText, receiveNextText } from "../socket/tcp/input.ts";
+import { isNextText, mayLeadTrain, receiveNextText, receiveTrain } from "../socket/tcp/input.ts";
+import { seqAdd } from "../socket/tcp/seq.ts";
 import type { Tcb } from "../socket/tcp/tcb.ts";
+import { receiveWindow } from "../socket/tcp/window.ts";
 import { read16, read32 } from "../wire/bytes.ts";
-import { fold, halves, pseudoHeaderSum, sum } from "../wire/checksum.ts";
+import { fold, halves, pseudoHeaderSum, sum, wordsOf } from "../wire/checksum.ts";
 import { ECN_CE, IPV4_HEADER_LENGTH, PROTOCOL_TCP } from "../wire/ipv4.ts";
-import { ACK, TCP_HEADER_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
+import { ACK, PSH, TCP_HEADER_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
 
 /** Four bytes of a packet as the processor reads them at once. */
 const word = (...bytes: [number, number, number, number]) => new Int32Array(Uint8Array.from(bytes).buffer)[0];
@@ -25,12 +27,18 @@ const FLAGS = word(0x50, ACK, 0, 0);
 const FLAGS_TIMESTAMPS = word(0x80, ACK, 0, 0);
 // RFC 7323 appendix A: two NOPs, the option's kind and length.
 const TIMESTAMPS = word(1, 1, 8, 10);
+// All but PSH of the word with the flags and the window.
+const LIKE_MASK = ~word(0, PSH, 0, 0);
 
 /**
  * Header prediction for the flow whose text arrived last: nearly every packet of a bulk transfer has the addresses and
  * ports of the one before, and brings the text behind it. That is found out by comparing words, and everything that the
  * long way through IP and TCP would check is checked here: both checksums, lengths, fragments. What is not as expected
  * goes that way.
+ *
+ * Packets that follow such a one in the same batch, and are like it but for the sequence number, are a train: of each only
+ * the text is taken, and TCP is told of all of them when the train ends. That is before anybody else looks at the
+ * connection, so it is as if they had been taken one by one.
  */
 export class FlowMemo {
   private tcb: Tcb | null = null;
@@ -43,12 +51,33 @@ export class FlowMemo {
   /** The sum of the pseudo-header without the length. */
   private pseudoHeader = 0;
 
+  // The train: its first packet, which was taken the usual way, and how many have followed.
+  /** A packet may follow, with this sequence number. */
+  private isOpen = false;
+  private nextSeq = 0;
+  private followers = 0;
+  /** Bytes of the IP packet, of both its headers and of its text. */
+  private total = 0;
+  private headers = 0;
+  private textLength = 0;
+  /** Bytes for which the receive window still has room. */
+  private room = 0;
+  private hasTimestamp = false;
+  private tsEcr = 0;
+  // Its words: of the IP header the first, and the sum of the three that stay the same; the ACK, and so on.
+  private first = 0;
+  private sameSum = 0;
+  private ack = 0;
+  private flags = 0;
+  private timestamp = 0;
+  private echo = 0;
+
   /** A packet with text of `tcb` was at `offset`; it has passed every check. */
   learn(bytes: Uint8Array, offset: number, seg: TcpSegment, tcb: Tcb): void {
     if ((bytes.byteOffset + offset) & 3) return;
     if (bytes !== this.array) {
       this.array = bytes;
-      this.words = new Int32Array(bytes.buffer, 0, bytes.buffer.byteLength >>> 2);
+      this.words = wordsOf(bytes);
     }
     const at = (bytes.byteOffset + offset) >>> 2;
     this.tcb = tcb;
@@ -58,7 +87,10 @@ export class FlowMemo {
     this.pseudoHeader = pseudoHeaderSum(seg.source, seg.destination, PROTOCOL_TCP, 0);
   }
 
-  /** Takes the packet where it is the next text of the flow; else returns `false`, and nothing has happened. */
+  /**
+   * Takes the packet where it is the next text of the flow; else returns `false`, and nothing has happened, but that a train
+   * has ended.
+   */
   take(
     sockets: SocketSet,
     seg: TcpSegment,
@@ -67,6 +99,10 @@ export class FlowMemo {
     length: number,
     checksumKnown: boolean,
   ): boolean {
+    if (this.isOpen) {
+      if (this.joins(bytes, offset, length, checksumKnown)) return true;
+      this.endTrain();
+    }
     const { tcb, words } = this;
     const start = bytes.byteOffset + offset;
     if (tcb === null || bytes !== this.array || (start & 3) !== 0) return false;
@@ -100,14 +136,76 @@ export class FlowMemo {
       seg.tsEcr = read32(bytes, tcp + TCP_HEADER_LENGTH + 8);
     }
     // A sum of 16-bit words is 0xffff in either byte order (RFC 1071 2 B).
-    if (fold(halves(w0) + halves(w1) + halves(w2) + halves(w3) + halves(w4)) !== 0xffff) return false;
+    const sameSum = halves(w0) + halves(w3) + halves(w4);
+    if (fold(sameSum + halves(w1) + halves(w2)) !== 0xffff) return false;
     if (!isNextText(tcb, seg)) return false;
-    if (!checksumKnown) {
-      const tcpLength = total - IPV4_HEADER_LENGTH;
-      if (fold(sum(bytes, tcp, tcpLength, this.pseudoHeader + tcpLength)) !== 0xffff) return false;
-    }
+    if (!checksumKnown && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
     sockets.context.stats.tcpSegmentsReceived++;
     receiveNextText(tcb, seg, bytes, sockets.context.now);
+    if (!mayLeadTrain(tcb)) return true;
+    this.isOpen = true;
+    this.nextSeq = tcb.rcvNxt;
+    this.total = total;
+    this.headers = headers;
+    this.textLength = total - headers;
+    this.room = receiveWindow(tcb);
+    this.hasTimestamp = hasTimestamp;
+    this.tsEcr = seg.tsEcr;
+    this.first = w0;
+    this.sameSum = sameSum;
+    this.ack = words[at + 7];
+    this.flags = words[at + 8];
+    this.timestamp = words[at + 11];
+    this.echo = words[at + 12];
     return true;
+  }
+
+  /** Takes the text of a packet that is like the train's first one, but that its text is what comes next. */
+  private joins(bytes: Uint8Array, offset: number, length: number, checksumKnown: boolean): boolean {
+    const { tcb, words, total, textLength } = this;
+    const start = bytes.byteOffset + offset;
+    if (tcb === null || bytes !== this.array || (start & 3) !== 0 || total > length) return false;
+    const at = start >>> 2;
+    if (words[at + 3] !== this.source || words[at + 4] !== this.destination) return false;
+    if (words[at + 5] !== this.ports || words[at] !== this.first) return false;
+    const w1 = words[at + 1];
+    const w2 = words[at + 2];
+    if ((w1 & FRAGMENT_MASK) !== 0 || (w2 & PROTOCOL_MASK) !== PROTOCOL) return false;
+    if (words[at + 7] !== this.ack || ((words[at + 8] ^ this.flags) & LIKE_MASK) !== 0) return false;
+    if (this.hasTimestamp) {
+      if (words[at + 10] !== TIMESTAMPS) return false;
+      if (words[at + 11] !== this.timestamp || words[at + 12] !== this.echo) return false;
+    }
+    if (fold(this.sameSum + halves(w1) + halves(w2)) !== 0xffff) return false;
+    const tcp = offset + IPV4_HEADER_LENGTH;
+    if (read32(bytes, tcp + 4) !== this.nextSeq || textLength > this.room) return false;
+    if (!checksumKnown && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
+    const { receiveBuffer } = tcb;
+    const position = receiveBuffer.length + this.followers * textLength;
+    if (receiveBuffer.store(position, bytes, offset + this.headers, textLength) < textLength) return false;
+    this.followers++;
+    this.nextSeq = seqAdd(this.nextSeq, textLength);
+    this.room -= textLength;
+    return true;
+  }
+
+  /** A batch of packets begins: what was known of the connection may have changed since the last one. */
+  beginBatch(): void {
+    this.isOpen = false;
+    this.followers = 0;
+  }
+
+  /** Tells TCP of the packets that have followed the train's first one: at the end of a batch, and where another one comes. */
+  endTrain(): void {
+    const { tcb, followers } = this;
+    this.isOpen = false;
+    if (followers === 0 || tcb === null) return;
+    this.followers = 0;
+    tcb.context.stats.tcpSegmentsReceived += followers;
+    receiveTrain(tcb, followers, this.textLength, this.tsEcr, tcb.context.now);
+  }
+
+  private isSound(bytes: Uint8Array, tcp: number, length: number): boolean {
+    return fold(sum(bytes, tcp, length, this.pseudoHeader + length)) === 0xffff;
   }
 }

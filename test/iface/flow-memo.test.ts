@@ -55,21 +55,24 @@ class Subject {
     };
   }
 
-  /** @param vouched the device says that the checksum is right */
-  arrives(packet: Uint8Array, now: number, vouched: boolean): void {
-    if (vouched) this.device.injectJoined(packet, 1_000);
-    else this.device.inject(packet);
+  /** What one poll finds, however many packets it is. @param vouched the device says that the checksums are right */
+  arrive(packets: readonly Uint8Array[], now: number, vouched: boolean, reads: boolean): void {
+    for (const packet of packets) {
+      if (vouched) this.device.injectJoined(packet, 1_000);
+      else this.device.inject(packet);
+    }
     while (this.stack.poll(now));
     this.sent.push(...this.device.take().map((bytes) => Buffer.from(bytes).toString("hex")));
     // Now and then a byte is left, so that not every piece meets an empty buffer.
     const { socket, target } = this;
-    if (socket === null || socket.readableBytes === 0) return;
-    const count = socket.read(target, 0, Math.max(socket.readableBytes - (packet.length & 1), 1));
+    if (!reads || socket === null || socket.readableBytes === 0) return;
+    const left = packets[0].length & 1;
+    const count = socket.read(target, 0, Math.max(socket.readableBytes - left, 1));
     this.received.push(...target.subarray(0, Math.max(count, 0)));
   }
 
   /** Since it was asked last. */
-  seen(): unknown {
+  seen() {
     const { state, sndWnd, rcvWnd, bytesReceived } = this.socket?.info() ?? {};
     const [received, sent] = [this.received.splice(0), this.sent.splice(0)];
     return { received, sent, state, sndWnd, rcvWnd, bytesReceived, ...this.stack.stats };
@@ -93,11 +96,23 @@ class Both {
   }
 
   arrives(packet: Uint8Array, vouched = false): void {
-    this.now += 1;
-    this.predicting.arrives(packet, this.now, vouched);
-    this.plodding.arrives(packet, this.now, vouched);
-    expect(this.predicting.seen()).toEqual(this.plodding.seen());
+    this.arrive([packet], vouched);
   }
+
+  /** All of them between two polls. */
+  arrive(packets: readonly Uint8Array[], vouched = false): void {
+    this.now += 1;
+    this.predicting.arrive(packets, this.now, vouched, this.reads);
+    this.plodding.arrive(packets, this.now, vouched, this.reads);
+    const seen = this.predicting.seen();
+    expect(seen).toEqual(this.plodding.seen());
+    this.bytesReceived = seen.bytesReceived ?? 0;
+  }
+
+  /** In order, up to now. */
+  bytesReceived = 0;
+  /** The program reads what has arrived. */
+  reads = true;
 
   get stats() {
     return this.predicting.stack.stats;
@@ -159,12 +174,35 @@ for (const timestamps of [false, true]) {
             both.arrives(repaired ? completed(changed) : changed);
             both.arrives(both.segment({ seq: IRS + 101, ack }, 100));
             both.arrives(both.segment({ seq: IRS + 201, ack }, 100));
+            // The same in the middle of a train.
+            const [first, second, third, fourth] = [301, 401, 501, 601].map((seq) =>
+              both.segment({ seq: IRS + seq, ack }, 100),
+            );
+            const other = third.slice();
+            other[at] ^= bit;
+            both.arrive([first, second, repaired ? completed(other) : other, third, fourth]);
           }
         }
       });
     }
   });
 }
+
+test("trains that exceed the window are treated alike", () => {
+  for (const timestamps of [false, true]) {
+    const both = new Both(timestamps);
+    both.open();
+    both.reads = false;
+    const ack = both.iss + 1;
+    // The buffer holds 256 KiB, and nobody reads.
+    for (let round = 0; round < 6; round++) {
+      const seq = IRS + 1 + both.bytesReceived;
+      both.arrive(Array.from({ length: 50 }, (_, i) => both.segment({ seq: seq + i * 1_000, ack }, 1_000)));
+    }
+    expect(both.bytesReceived).toBeGreaterThan(200_000);
+    expect(both.stats.tcpUnacceptable).toBeGreaterThan(0);
+  }
+});
 
 test("any packets of a conversation, in any order, are treated alike", () => {
   const random = seededRandom(7);
@@ -174,8 +212,10 @@ test("any packets of a conversation, in any order, are treated alike", () => {
     both.open();
     const ack = both.iss + 1;
     let seq = IRS + 1;
+    let waiting: Uint8Array[] = [];
     for (let i = 0; i < PACKETS / 8; i++) {
-      const length = below(random, 4) === 0 ? 0 : 1 + below(random, 1_000);
+      // Many of one length, for trains.
+      const length = below(random, 4) === 0 ? 1 + below(random, 1_000) : below(random, 12) === 0 ? 0 : 700;
       const flags = below(random, 3) === 0 ? ACK | PSH : ACK;
       let packet = both.segment({ seq, ack, flags }, length);
       const fate = below(random, 12);
@@ -185,12 +225,17 @@ test("any packets of a conversation, in any order, are treated alike", () => {
       else if (fate === 3) packet = Uint8Array.from([...packet, 1, 2, 3]);
       else if (fate === 5) packet = both.segment({ seq, ack, tsVal: CLOCK - below(random, 50) }, length);
       else if (fate === 4) packet[below(random, packet.length)] ^= 1 << below(random, 8);
-      both.arrives(packet, below(random, 3) === 0);
+      waiting.push(packet);
+      if (below(random, 4) === 0) {
+        both.arrive(waiting, below(random, 3) === 0);
+        waiting = [];
+      }
       if (fate > 5) {
         seq += length;
         predicted++;
       }
     }
+    if (waiting.length > 0) both.arrive(waiting);
     both.arrives(both.segment({ seq, ack, flags: round & 1 ? ACK | FIN : ACK | RST }, 5));
     both.arrives(both.segment({ seq: seq + 6, ack }, 5));
   }

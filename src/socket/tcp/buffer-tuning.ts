@@ -1,5 +1,4 @@
 import { PAGE_SIZE } from "../../storage/buffer-pool.ts";
-import type { TcpSegment } from "../../wire/tcp.ts";
 import { WRITABLE } from "../events.ts";
 import { seqGt } from "./seq.ts";
 import { flightSize, type Tcb } from "./tcb.ts";
@@ -39,10 +38,10 @@ export function startRounds(tcb: Tcb, now: number): void {
   startRound(tcb, now);
 }
 
-/** In-order text has been taken in: the end of a round, perhaps. `seg` is the segment that it came in. */
-export function noteText(tcb: Tcb, seg: TcpSegment, now: number): void {
+/** In-order text has been taken in: the end of a round, perhaps. `tsEcr` is the echo of the segment that it came in. */
+export function noteText(tcb: Tcb, tsEcr: number, now: number): void {
   const isOver =
-    seqGt(tcb.rcvNxt, tcb.rcvRoundEdge) || (tcb.timestamps && seqGt(seg.tsEcr, tcb.rcvRoundTimestamp));
+    seqGt(tcb.rcvNxt, tcb.rcvRoundEdge) || (tcb.timestamps && seqGt(tsEcr, tcb.rcvRoundTimestamp));
   if (isOver) endRound(tcb, now);
 }
 

@@ -20,13 +20,19 @@ export function acknowledgeNow(tcb: Tcb): void {
   ready(tcb);
 }
 
-/** RFC 9293 3.8.6.3: at least every second full-sized segment at once, all else within the delay. */
-export function acknowledgeSoon(tcb: Tcb, length: number, now: number): void {
+/**
+ * RFC 9293 3.8.6.3: at least every second full-sized segment at once, all else within the delay.
+ *
+ * @param length bytes of one segment's text
+ * @param count segments that have come, one behind the other
+ */
+export function acknowledgeSoon(tcb: Tcb, length: number, now: number, count = 1): void {
   if (length > tcb.longestText) tcb.longestText = Math.min(length, tcb.rcvMss);
-  tcb.bytesSinceAck += length;
-  if (tcb.quickAcks > 0) {
-    tcb.quickAcks--;
-    tcb.context.stats.tcpQuickAcks++;
+  tcb.bytesSinceAck += count * length;
+  const quick = Math.min(tcb.quickAcks, count);
+  if (quick > 0) {
+    tcb.quickAcks -= quick;
+    tcb.context.stats.tcpQuickAcks += quick;
     acknowledgeNow(tcb);
   } else if (tcb.bytesSinceAck >= 2 * tcb.longestText) {
     acknowledgeNow(tcb);

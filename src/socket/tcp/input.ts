@@ -2,7 +2,7 @@ import { ECN_CE } from "../../wire/ipv4.ts";
 import { ACK, FIN, PSH, RST, SYN, type TcpSegment, tcpSequenceLength } from "../../wire/tcp.ts";
 import { GO_ON, onHandshakeAcked, processAck, STOP_AND_RESET, setSendWindow } from "./ack.ts";
 import { challengeAck, mayChallenge } from "./challenge.ts";
-import { acknowledgeNow, startQuickAcks } from "./delayed-ack.ts";
+import { acknowledgeNow, acknowledgeSoon, startQuickAcks } from "./delayed-ack.ts";
 import { noteMark } from "./ecn.ts";
 import { adoptSynOptions } from "./options.ts";
 import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
@@ -17,7 +17,7 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
-import { processTextAndFin, receiveText } from "./text.ts";
+import { processTextAndFin, receiveText, takeStored } from "./text.ts";
 import { schedule } from "./timers.ts";
 import { isEchoedNext, isFromThePast, lacksTimestamps, noteTimestamp } from "./timestamps.ts";
 import { enterClosed, enterTimeWait, ready } from "./transitions.ts";
@@ -118,6 +118,30 @@ export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, no
   if (isEchoedNext(tcb, seg)) noteTimestamp(tcb, seg, now);
   onHeard(tcb, now);
   receiveText(tcb, seg, bytes, now);
+}
+
+/** Does text that follows in the same batch leave nothing to decide but when to acknowledge it? The last one was next text. */
+export function mayLeadTrain(tcb: Tcb): boolean {
+  return (
+    tcb.state === ESTABLISHED &&
+    tcb.consumer === null &&
+    tcb.outOfOrder.count === 0 &&
+    tcb.duplicateAcksDue === 0 &&
+    !tcb.finPending
+  );
+}
+
+/**
+ * Takes `count` segments of `length` bytes each, which are next text behind one that led them, and like it: their text is in
+ * the receive buffer already, behind what is in order. One by one they would have come to the same.
+ *
+ * @param tsEcr their timestamps' echo
+ */
+export function receiveTrain(tcb: Tcb, count: number, length: number, tsEcr: number, now: number): void {
+  tcb.segmentsReceived += count;
+  tcb.sndWl1 = seqAdd(tcb.rcvNxt, (count - 1) * length);
+  takeStored(tcb, count * length, tsEcr, now);
+  acknowledgeSoon(tcb, length, now, count);
 }
 
 /** RFC 9293 3.10.7.3. */

@@ -92,13 +92,18 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
     tcb.duplicateAcksDue = 0;
     acknowledgeNow(tcb);
   }
-  receiveBuffer.advance(advance - shown);
-  tcb.rcvNxt = seqAdd(tcb.rcvNxt, advance);
-  tcb.bytesReceived += advance;
-  noteText(tcb, seg, now);
+  takeStored(tcb, advance, seg.tsEcr, now, shown);
   if (advance > shown) signal(tcb, READABLE);
   acknowledgeSoon(tcb, stored, now);
   if (tcb.finPending && tcb.finSeq === tcb.rcvNxt) receiveFin(tcb, tcb.finSeq, now);
+}
+
+/** The next `length` bytes are there, in the receive buffer but for the first `shown`, and no gap is before them. */
+export function takeStored(tcb: Tcb, length: number, tsEcr: number, now: number, shown = 0): void {
+  tcb.receiveBuffer.advance(length - shown);
+  tcb.rcvNxt = seqAdd(tcb.rcvNxt, length);
+  tcb.bytesReceived += length;
+  noteText(tcb, tsEcr, now);
 }
 
 /** Text ahead of a gap, which the next ACKs tell the peer of. */
