@@ -36,7 +36,10 @@ export class PortRegistry {
   private readonly offsetHash: SipHash;
   private readonly counterHash: SipHash;
   private readonly counters = new Uint16Array(COUNTERS);
-  private readonly words = new Int32Array(9);
+  /** Both ends of the connection that a port was chosen for last, at first of none; and what their hashes have led to. */
+  private readonly words = new Int32Array(9).fill(-1);
+  private offset = 0;
+  private counter = 0;
 
   /**
    * @param protocol its name in error messages
@@ -116,12 +119,8 @@ export class PortRegistry {
    * @throws StackError EADDRNOTAVAIL when every port is taken
    */
   choose(local: IpAddress, remote: IpAddress, remotePort: number, isFree: PortTest): number {
-    const words = this.words;
-    words.set([local.w0, local.w1, local.w2, local.w3, remote.w0, remote.w1, remote.w2, remote.w3]);
-    words[8] = remotePort;
-    const { first, count } = this;
-    const offset = (this.offsetHash.hash(words, 9) >>> 0) % count;
-    const counter = (this.counterHash.hash(words, 9) >>> 0) % COUNTERS;
+    this.turnTo(local, remote, remotePort);
+    const { first, count, offset, counter } = this;
     for (let tries = 0; tries < count; tries++) {
       const port = first + ((offset + this.counters[counter]++) % count);
       if (!this.bound.has(port) && isFree(port)) return port;
@@ -131,6 +130,30 @@ export class PortRegistry {
       `all ${count} ephemeral ${this.protocol} ports are in use towards ` +
         `${formatAddress(remote)}:${remotePort}: close connections, or bind a local port below ${FIRST_EPHEMERAL}`,
     );
+  }
+
+  /** Computes both hashes; the next connection is often to where the last one went. */
+  private turnTo(local: IpAddress, remote: IpAddress, remotePort: number): void {
+    const { words } = this;
+    let isSame = words[8] === remotePort;
+    isSame = this.note(0, local) && isSame;
+    isSame = this.note(4, remote) && isSame;
+    if (isSame) return;
+    words[8] = remotePort;
+    this.offset = (this.offsetHash.hash(words, 9) >>> 0) % this.count;
+    this.counter = (this.counterHash.hash(words, 9) >>> 0) % COUNTERS;
+  }
+
+  /** Puts an address into the words to be hashed; returns whether it was there. */
+  private note(at: number, address: IpAddress): boolean {
+    const { words } = this;
+    const { w0, w1, w2, w3 } = address;
+    if (words[at] === w0 && words[at + 1] === w1 && words[at + 2] === w2 && words[at + 3] === w3) return true;
+    words[at] = w0;
+    words[at + 1] = w1;
+    words[at + 2] = w2;
+    words[at + 3] = w3;
+    return false;
   }
 }
 

@@ -2,6 +2,9 @@
 export const PAGE_SHIFT = 14;
 export const PAGE_SIZE = 1 << PAGE_SHIFT;
 
+/** Slots of the tables that are kept for the next buffer: those of a buffer of a MiB. */
+const LONGEST_TABLE = (1 << (20 - PAGE_SHIFT)) + 1;
+
 /** No page. */
 export const NO_PAGE = -1;
 
@@ -19,6 +22,8 @@ export class BufferPool {
   returns = 0;
   /** Stack of free page numbers; the page freed last is taken first, while it is in the cache. */
   private readonly free: Int32Array;
+  /** Tables of slots of buffers that are empty now, by their length: no more than there were pages in use at a time. */
+  private readonly tables: Int32Array<ArrayBuffer>[][] = [];
 
   constructor(size: number) {
     this.pageCount = Math.max(1, Math.floor(size / PAGE_SIZE));
@@ -38,5 +43,20 @@ export class BufferPool {
   give(page: number): void {
     this.free[this.freePages++] = page;
     this.returns++;
+  }
+
+  /** A table of `length` slots, with no page in any. */
+  takeTable(length: number): Int32Array<ArrayBuffer> {
+    const spare = length < this.tables.length ? this.tables[length].pop() : undefined;
+    return spare ?? new Int32Array(length).fill(NO_PAGE);
+  }
+
+  /** Takes a table back in which there is no page, unless it is long: returns whether it has. */
+  giveTable(table: Int32Array<ArrayBuffer>): boolean {
+    const { tables } = this;
+    if (table.length > LONGEST_TABLE) return false;
+    while (tables.length <= table.length) tables.push([]);
+    tables[table.length].push(table);
+    return true;
   }
 }

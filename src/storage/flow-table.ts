@@ -27,6 +27,8 @@ export class FlowTable {
   private readonly hash: HalfSipHash;
   /** The slot that was found last, or -1: segments come in runs of the same flow, and a look costs less than a hash. */
   private last = -1;
+  /** The hash that `locate` has computed last. */
+  private located = 0;
 
   /** @param capacity most flows held at a time */
   constructor(capacity: number, k0: number, k1: number) {
@@ -57,7 +59,7 @@ export class FlowTable {
     const w = this.words;
     const at = slot * STRIDE;
     w[at + VALUE] = value + 1;
-    w[at + HASH] = this.hashOf(local, remote, ports);
+    w[at + HASH] = this.located;
     w[at + PORTS] = ports;
     w[at + LOCAL] = local.w0;
     w[at + LOCAL + 1] = local.w1;
@@ -94,6 +96,7 @@ export class FlowTable {
   private locate(local: AddressWords, remote: AddressWords, ports: number): number {
     const w = this.words;
     const hash = this.hashOf(local, remote, ports);
+    this.located = hash;
     let slot = hash & this.mask;
     for (;;) {
       const at = slot * STRIDE;

@@ -1,6 +1,9 @@
 import { type BufferPool, NO_PAGE, PAGE_SHIFT, PAGE_SIZE } from "./buffer-pool.ts";
 import { copyBytes } from "./copy.ts";
 
+/** What a buffer has in which nothing is stored: most connections are idle. */
+const NO_SLOTS = new Int32Array(0);
+
 /**
  * A window of a byte stream, held in pages of the pool. Positions count from the first byte not yet dropped.
  *
@@ -20,7 +23,8 @@ export class StreamBuffer {
   private readonly pool: BufferPool;
   /** Pages that this buffer leaves to others. */
   private readonly reserve: number;
-  private slots: Int32Array;
+  /** Made, or taken from the pool, when the first byte is stored. */
+  private slots = NO_SLOTS;
   private size: number;
 
   /**
@@ -31,22 +35,22 @@ export class StreamBuffer {
     this.pool = pool;
     this.reserve = reserve;
     this.limit = limit;
-    this.slots = slotsFor(limit);
-    this.size = this.slots.length * PAGE_SIZE;
+    this.size = slotsFor(limit) * PAGE_SIZE;
   }
 
   /** Raises the limit. The table of slots is made anew, so it is to happen rarely; pages stay where they are. */
   grow(limit: number): void {
     if (limit <= this.limit) return;
-    const slots = slotsFor(limit);
+    const count = slotsFor(limit);
+    this.limit = limit;
+    this.size = count * PAGE_SIZE;
+    const before = this.slots;
+    if (before === NO_SLOTS) return;
+    const slots = new Int32Array(count).fill(NO_PAGE);
     const first = this.head >> PAGE_SHIFT;
-    for (let i = 0; i < this.slots.length; i++) {
-      slots[i] = this.slots[(first + i) % this.slots.length];
-    }
+    for (let i = 0; i < before.length; i++) slots[i] = before[(first + i) % before.length];
     this.head &= PAGE_SIZE - 1;
     this.slots = slots;
-    this.size = slots.length * PAGE_SIZE;
-    this.limit = limit;
   }
 
   /** Makes the limit larger or smaller; what is beyond a smaller one stays until it is dropped. */
@@ -60,6 +64,7 @@ export class StreamBuffer {
    * fewer than `count` when the pool ran out of pages. `length` does not change; see `advance`.
    */
   store(position: number, source: Uint8Array, offset: number, count: number): number {
+    if (this.slots === NO_SLOTS) this.slots = this.pool.takeTable(this.size >> PAGE_SHIFT);
     let done = 0;
     let index = this.head + position;
     if (index >= this.size) index -= this.size;
@@ -177,6 +182,7 @@ export class StreamBuffer {
     this.length = 0;
     this.extent = 0;
     this.head = 0;
+    if (this.slots !== NO_SLOTS && this.pool.giveTable(this.slots)) this.slots = NO_SLOTS;
   }
 
   /** Gives back the pages from the `kept`-th one on, around the ring; behind `extent` there are none. */
@@ -194,7 +200,7 @@ export class StreamBuffer {
   }
 }
 
-function slotsFor(limit: number): Int32Array {
-  // One slot more than `limit` fills: the last byte never shares a slot with the first, wherever the head stands.
-  return new Int32Array(Math.ceil(limit / PAGE_SIZE) + 1).fill(NO_PAGE);
+/** One slot more than `limit` fills: the last byte never shares a slot with the first, wherever the head stands. */
+function slotsFor(limit: number): number {
+  return Math.ceil(limit / PAGE_SIZE) + 1;
 }

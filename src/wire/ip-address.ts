@@ -77,16 +77,34 @@ export function parseAddress(text: string): IpAddress {
   return address;
 }
 
+const DOT = 0x2e;
+const ZERO = 0x30;
+
+/** Character by character: programs name the peer of each connection that they open. */
 function parseIpv4(text: string): IpAddress | null {
-  const parts = text.split(".");
-  if (parts.length !== 4) return null;
   let word = 0;
-  for (const part of parts) {
-    const value = parseDecimal(part, 255);
-    if (value < 0) return null;
-    word = (word << 8) | value;
+  let dots = 0;
+  /** The number that is being read, and its digits. */
+  let value = 0;
+  let digits = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === DOT) {
+      if (digits === 0 || ++dots > 3) return null;
+      word = (word << 8) | value;
+      value = 0;
+      digits = 0;
+      continue;
+    }
+    const digit = code - ZERO;
+    // A zero in front is refused, and so is what is no digit.
+    if (digit < 0 || digit > 9 || (digits > 0 && value === 0)) return null;
+    value = value * 10 + digit;
+    digits++;
+    if (value > 255) return null;
   }
-  return new IpAddress(4, 0, 0, 0xffff, word);
+  if (dots !== 3 || digits === 0) return null;
+  return new IpAddress(4, 0, 0, 0xffff, (word << 8) | value);
 }
 
 /** A decimal number without sign or leading zero, at most `max`; -1 when the text is anything else. */

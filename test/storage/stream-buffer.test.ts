@@ -141,6 +141,31 @@ describe("StreamBuffer", () => {
     }
   });
 
+  test("buffers that are empty leave their tables to others, and find none of their pages", () => {
+    const random = seededRandom(5);
+    const pool = new BufferPool(64 * PAGE_SIZE);
+    // Of two sizes, and one whose table is too long to be kept.
+    const limits = [2, 2, 2, 4, 4, 80].map((pages) => pages * PAGE_SIZE);
+    const buffers = limits.map((limit) => new StreamBuffer(pool, limit));
+    const models = buffers.map(() => new Uint8Array(0));
+    for (let step = 0; step < 600; step++) {
+      const which = randomBelow(random, buffers.length);
+      const buffer = buffers[which];
+      if (randomBelow(random, 2) === 0) {
+        const more = bytes(randomBelow(random, 20_000), step);
+        const taken = buffer.append(more, 0, more.length);
+        models[which] = Uint8Array.from([...models[which], ...more.subarray(0, taken)]);
+      } else {
+        const count = randomBelow(random, 3) === 0 ? buffer.length : randomBelow(random, buffer.length + 1);
+        buffer.drop(count);
+        models[which] = models[which].slice(count);
+      }
+      expect(Buffer.compare(contents(buffer), models[which])).toBe(0);
+    }
+    for (const buffer of buffers) buffer.clear();
+    expect(pool.freePages).toBe(64);
+  });
+
   test("behaves like an array under random appends, reads, drops and growth", () => {
     const random = seededRandom(1);
     const pool = new BufferPool(6 * PAGE_SIZE);

@@ -21,10 +21,10 @@ export class IsnGenerator {
 
   /** @param now ms */
   next(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number, now: number): number {
-    this.fill(local, localPort, remote, remotePort);
+    const count = this.fill(local, localPort, remote, remotePort);
     // The remainder keeps M exact; `| 0` of a number beyond 2^53 would not be.
     const m = Math.floor(now * TICKS_PER_MS) % 0x100000000;
-    return (m + this.hash.hash(this.words, 9)) | 0;
+    return (m + this.hash.hash(this.words, count)) | 0;
   }
 
   /**
@@ -32,21 +32,25 @@ export class IsnGenerator {
    * since when the machine has run, and the same one for all between the same ports, so that a new one's are later.
    */
   timestampOffset(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): number {
-    this.fill(local, localPort, remote, remotePort);
-    this.words[9] = TIMESTAMPS;
-    return this.hash.hash(this.words, 10) | 0;
+    const count = this.fill(local, localPort, remote, remotePort);
+    this.words[count] = TIMESTAMPS;
+    return this.hash.hash(this.words, count + 1) | 0;
   }
 
-  private fill(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): void {
+  /** Puts both ends into the words to be hashed; returns how many these are. */
+  private fill(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): number {
     const words = this.words;
-    words[0] = local.w0;
-    words[1] = local.w1;
-    words[2] = local.w2;
-    words[3] = local.w3;
-    words[4] = remote.w0;
-    words[5] = remote.w1;
-    words[6] = remote.w2;
-    words[7] = remote.w3;
-    words[8] = (localPort << 16) | remotePort;
+    words[0] = (localPort << 16) | remotePort;
+    words[1] = local.w3;
+    words[2] = remote.w3;
+    // What else there is of IPv4 addresses is the same for all.
+    if (remote.family === 4) return 3;
+    words[3] = local.w0;
+    words[4] = local.w1;
+    words[5] = local.w2;
+    words[6] = remote.w0;
+    words[7] = remote.w1;
+    words[8] = remote.w2;
+    return 9;
   }
 }

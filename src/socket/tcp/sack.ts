@@ -7,6 +7,8 @@ import type { Tcb } from "./tcb.ts";
 /** A block is two sequence numbers; the option has kind, length and two bytes of padding. */
 const BLOCK_LENGTH = 8;
 const OPTION_LENGTH = 4;
+/** Most connections never report anything. */
+const NOTHING_RECENT = new Int32Array(0);
 
 /**
  * What the peer is to be told of in the next ACKs, beside what IntervalSet knows: where text arrived lately, the last
@@ -14,7 +16,7 @@ const OPTION_LENGTH = 4;
  */
 export class SackReport {
   /** Sequence numbers in the blocks that were reported, or changed, last. */
-  readonly recent = new Int32Array(MOST_SACK_BLOCKS);
+  recent = NOTHING_RECENT;
   count = 0;
   /** What arrived twice, [from, to), while `duplicate`. */
   duplicate = false;
@@ -23,6 +25,7 @@ export class SackReport {
 
   /** RFC 2018 4: the block that the segment just received belongs to comes first. */
   note(seq: number): void {
+    if (this.recent === NOTHING_RECENT) this.recent = new Int32Array(MOST_SACK_BLOCKS);
     this.recent.copyWithin(1, 0, MOST_SACK_BLOCKS - 1);
     this.recent[0] = seq;
     if (this.count < MOST_SACK_BLOCKS) this.count++;
