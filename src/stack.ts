@@ -209,6 +209,7 @@ export class Stack {
         continue;
       }
       const { bytes, offset, length, checksumOffloaded, segmentSize } = received;
+      if (flow.joins(bytes, offset, length, checksumOffloaded)) continue;
       ipInput(iface, this.sockets, bytes, offset, length, checksumOffloaded, segmentSize);
     }
     flow.endTrain();

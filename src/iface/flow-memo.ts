@@ -64,8 +64,10 @@ export class FlowMemo {
   private room = 0;
   private hasTimestamp = false;
   private tsEcr = 0;
-  // Its words: of the IP header the first, and the sum of the three that stay the same; the ACK, and so on.
+  // Its words: of the IP header the first three, and the sum of those that stay the same; the ACK, and so on.
   private first = 0;
+  private second = 0;
+  private third = 0;
   private sameSum = 0;
   private ack = 0;
   private flags = 0;
@@ -88,8 +90,8 @@ export class FlowMemo {
   }
 
   /**
-   * Takes the packet where it is the next text of the flow; else returns `false`, and nothing has happened, but that a train
-   * has ended.
+   * Takes the packet where it is the next text of the flow; else returns `false`, and nothing has happened, but that the train
+   * has ended: `joins` has been asked before.
    */
   take(
     sockets: SocketSet,
@@ -99,10 +101,7 @@ export class FlowMemo {
     length: number,
     checksumKnown: boolean,
   ): boolean {
-    if (this.isOpen) {
-      if (this.joins(bytes, offset, length, checksumKnown)) return true;
-      this.endTrain();
-    }
+    if (this.isOpen) this.endTrain();
     const { tcb, words } = this;
     const start = bytes.byteOffset + offset;
     if (tcb === null || bytes !== this.array || (start & 3) !== 0) return false;
@@ -152,6 +151,8 @@ export class FlowMemo {
     this.hasTimestamp = hasTimestamp;
     this.tsEcr = seg.tsEcr;
     this.first = w0;
+    this.second = w1;
+    this.third = w2;
     this.sameSum = sameSum;
     this.ack = words[at + 7];
     this.flags = words[at + 8];
@@ -160,32 +161,40 @@ export class FlowMemo {
     return true;
   }
 
-  /** Takes the text of a packet that is like the train's first one, but that its text is what comes next. */
-  private joins(bytes: Uint8Array, offset: number, length: number, checksumKnown: boolean): boolean {
-    const { tcb, words, total, textLength } = this;
+  /**
+   * Takes the text of a packet that is like the train's first one, but that its text is what comes next. Else returns `false`,
+   * and nothing has happened.
+   */
+  joins(bytes: Uint8Array, offset: number, length: number, checksumKnown: boolean): boolean {
+    const { tcb, words } = this;
     const start = bytes.byteOffset + offset;
-    if (tcb === null || bytes !== this.array || (start & 3) !== 0 || total > length) return false;
+    if (!this.isOpen || tcb === null || bytes !== this.array || (start & 3) !== 0) return false;
     const at = start >>> 2;
+    // The source, the destination and the ports; the length and the type of service; the ACK; flags and window.
     if (words[at + 3] !== this.source || words[at + 4] !== this.destination) return false;
     if (words[at + 5] !== this.ports || words[at] !== this.first) return false;
-    const w1 = words[at + 1];
-    const w2 = words[at + 2];
-    if ((w1 & FRAGMENT_MASK) !== 0 || (w2 & PROTOCOL_MASK) !== PROTOCOL) return false;
     if (words[at + 7] !== this.ack || ((words[at + 8] ^ this.flags) & LIKE_MASK) !== 0) return false;
     if (this.hasTimestamp) {
       if (words[at + 10] !== TIMESTAMPS) return false;
       if (words[at + 11] !== this.timestamp || words[at + 12] !== this.echo) return false;
     }
-    if (fold(this.sameSum + halves(w1) + halves(w2)) !== 0xffff) return false;
+    // Identification, TTL and checksum may be others.
+    const w1 = words[at + 1];
+    const w2 = words[at + 2];
+    if (w1 !== this.second || w2 !== this.third) {
+      if ((w1 & FRAGMENT_MASK) !== 0 || (w2 & PROTOCOL_MASK) !== PROTOCOL) return false;
+      if (fold(this.sameSum + halves(w1) + halves(w2)) !== 0xffff) return false;
+    }
+    const { total, textLength, nextSeq, room, followers } = this;
     const tcp = offset + IPV4_HEADER_LENGTH;
-    if (read32(bytes, tcp + 4) !== this.nextSeq || textLength > this.room) return false;
+    if (read32(bytes, tcp + 4) !== nextSeq || textLength > room || total > length) return false;
     if (!checksumKnown && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
     const { receiveBuffer } = tcb;
-    const position = receiveBuffer.length + this.followers * textLength;
+    const position = receiveBuffer.length + followers * textLength;
     if (receiveBuffer.store(position, bytes, offset + this.headers, textLength) < textLength) return false;
-    this.followers++;
-    this.nextSeq = seqAdd(this.nextSeq, textLength);
-    this.room -= textLength;
+    this.followers = followers + 1;
+    this.nextSeq = seqAdd(nextSeq, textLength);
+    this.room = room - textLength;
     return true;
   }
 
