@@ -185,6 +185,8 @@ export class Stack {
     }
     sockets.runTimers();
     sockets.feedStarved();
+    // Before anything is sent: what the programs do now goes out together with the ACKs of what has arrived.
+    sockets.deliverEvents();
     for (const iface of interfaces) {
       if (iface.state !== "ready") continue;
       drainReady(iface, sockets, SEND_BATCH);
@@ -192,7 +194,6 @@ export class Stack {
     }
     // What was sent is no reason to ask the devices again, which may cost a system call: they call back.
     news += context.signalled.size;
-    sockets.deliverEvents();
     sockets.settle();
     for (const iface of interfaces) iface.deliverEvents();
     return news > 0;
