@@ -187,6 +187,8 @@ export class Stack {
     sockets.feedStarved();
     // Before anything is sent: what the programs do now goes out together with the ACKs of what has arrived.
     sockets.deliverEvents();
+    // A connection that was accepted just now may have brought text.
+    if (context.signalled.size > 0) sockets.deliverEvents();
     for (const iface of interfaces) {
       if (iface.state !== "ready") continue;
       drainReady(iface, sockets, SEND_BATCH);
