@@ -127,11 +127,6 @@ class Channel {
       this.head = this.head + 1 === this.slots ? 0 : this.head + 1;
     }
     if (this.queued === 0) {
-      // Nobody holds a slot: start again at the first, which is likely still in the processor's cache.
-      if (!this.writing) {
-        this.head = 0;
-        this.tail = 0;
-      }
       this.starved = true;
       return false;
     }
@@ -155,6 +150,12 @@ class Channel {
         "EMSGSIZE",
         `A frame of ${length} bytes does not fit this device, which carries ${this.largest}; keep packets within its capabilities.mtu.`,
       );
+    }
+    // Nobody holds a slot: start again at the first, which is likely still in the processor's cache. Here, and not where the
+    // last one is taken: then a writer often has one lent that it had no use for.
+    if (this.queued === 0 && !this.reading) {
+      this.head = 0;
+      this.tail = 0;
     }
     let slot = this.tail;
     if (this.writerClosed) {
