@@ -15,7 +15,7 @@ import { sendQueued } from "./queued-packets.ts";
 import { sendFollowers } from "./tcp-burst.ts";
 
 /** Segments that a connection sends before the next one has its turn. */
-const TURN = 32;
+const TURN = 64;
 
 /**
  * Lets the sockets that have something to send do so, in turn, until nobody has, the device is full, or `budget` frames

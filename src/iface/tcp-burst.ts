@@ -1,12 +1,11 @@
 import { countFollowers } from "../socket/tcp/output.ts";
 import { seqAdd } from "../socket/tcp/seq.ts";
 import type { Tcb } from "../socket/tcp/tcb.ts";
-import { copyBytes } from "../storage/copy.ts";
-import { write16, write32 } from "../wire/bytes.ts";
+import { write16 } from "../wire/bytes.ts";
 import { checksum, halves } from "../wire/checksum.ts";
 import { IPV4_HEADER_LENGTH } from "../wire/ipv4.ts";
 import type { TcpSegment } from "../wire/tcp.ts";
-import { CHECKSUM, SEQ } from "./header-template.ts";
+import { CHECKSUM } from "./header-template.ts";
 import type { Interface } from "./interface.ts";
 import { lendFrame, payloadOffset } from "./ipv4-output.ts";
 import { linkOutput } from "./link-output.ts";
@@ -31,8 +30,7 @@ export function sendFollowers(iface: Interface, tcb: Tcb, seg: TcpSegment, count
     const tcp = payloadOffset(iface, frame);
     const at = tcp - IPV4_HEADER_LENGTH;
     const ownSeq = seqAdd(seq, sent * mss);
-    copyBytes(template.bytes, 0, bytes, at, headers);
-    write32(bytes, tcp + SEQ, ownSeq);
+    template.put(bytes, at, ownSeq);
     sendBuffer.copyTo(position + sent * mss, bytes, at + headers, mss);
     if (!offloaded) {
       const sum = checksum(bytes, at + headers, mss, template.base + halves(ownSeq));
