@@ -42,9 +42,10 @@ export async function interleaved(
   }
 }
 
-/** `median (lowest .. highest)`, or a dash. */
+/** `median (lowest .. highest)`; one number as it is; without any, a dash. */
 export function spread(values: readonly number[], digits: number): string {
   if (values.length === 0) return "-";
+  if (values.length === 1) return values[0].toFixed(digits);
   const [middle, low, high] = [median(values), Math.min(...values), Math.max(...values)];
   return `${middle.toFixed(digits)} (${low.toFixed(digits)} .. ${high.toFixed(digits)})`;
 }
