@@ -56,7 +56,7 @@ const PROGRAMS: readonly Program[] = [
     file: "tun.ts",
     obstacle: requirement(["tun", "cc", "ping", "pgrep", "sysctl"]),
     quick: ["--rounds", "1"],
-    words: peers,
+    words: [DETAILS, ...peers],
   },
 ];
 

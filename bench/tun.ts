@@ -4,9 +4,10 @@
  * own. Root, Linux. What can't be built is left out.
  *
  *   bun bench/tun.ts [--rounds 5] [--seconds 2] [--only flows,accept,request,processor,start] [--no-peers]
- *                    [--peers DIRECTORY] [--json FILE]
+ *                    [--peers DIRECTORY] [--json FILE] [--details]
  *
  * `--peers` keeps what is built for the next run; `--no-peers` builds none of them. `--json` writes every single measurement.
+ * `--details` leaves out the first table, but for the rows of which nothing is asked.
  */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -39,6 +40,7 @@ const { values } = parseArgs({
     peers: { type: "string" },
     "no-peers": { type: "boolean", default: false },
     json: { type: "string" },
+    details: { type: "boolean", default: false },
   },
 });
 const rounds = Number(values.rounds);
@@ -52,7 +54,9 @@ function verdict(row: Row): string {
 }
 
 function print(contests: readonly Contest[]): void {
-  const rows = contests.flatMap((contest) => contest.rows);
+  const rows = contests
+    .flatMap((contest) => contest.rows)
+    .filter((row) => !values.details || row.target === null);
   printTable(
     ["", "median (lowest .. highest)", "target", ""],
     rows.map((row) => [
