@@ -166,7 +166,7 @@ export class Stack {
   /** When `poll` has to be called at the latest, if no frame arrives before: ms, `now` for at once, or `NEVER`. */
   nextDeadline(now: number): number {
     if (this.sockets.hasFood) return now;
-    let earliest = Math.min(this.context.deadlines.earliest, this.sockets.relieveAt);
+    let earliest = Math.min(this.context.deadlines.earliest, this.sockets.relieveAt, this.sockets.settleAt);
     for (const iface of this.interfaces) {
       if (iface.ready.size > 0 && !iface.blocked && iface.state === "ready") return now;
       earliest = Math.min(earliest, iface.deadline);

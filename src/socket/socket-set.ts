@@ -31,7 +31,7 @@ import { limitSegmentSize } from "./tcp/options.ts";
 import { PassiveOpens } from "./tcp/passive-open.ts";
 import { mayBuffer, relieve } from "./tcp/pressure.ts";
 import { makeReset } from "./tcp/reset.ts";
-import { type RestingConnection, RestingConnections } from "./tcp/resting.ts";
+import { IDLE_MS, type RestingConnection, RestingConnections } from "./tcp/resting.ts";
 import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
@@ -66,6 +66,9 @@ const FED_AT_ONCE = 256;
 /** Connections that are looked at, whether they may rest, in a round of a poll, and when another one wakes. */
 const LOOKS = 64;
 const LOOKS_BY_WAKING = 2;
+const MOST_REFUSALS = 4;
+/** Between two rounds of that, in ms, where nothing else happens: so it takes a fraction of the processor. */
+const SETTLING_MS = 1;
 const DEFAULT_UDP_BUFFERS: UdpBuffers = { datagrams: 64, bytes: 64 * 1024 };
 
 /** All sockets of a stack, by number, by flow and by port; in fixed places. */
@@ -83,6 +86,7 @@ export class SocketSet {
   private poolReturns = 0;
   private readonly opens: PassiveOpens;
   private readonly resting: RestingConnections;
+  private nextSettling = 0;
   /** How many of the starved are still to be looked at. */
   private hungry = 0;
   private readonly udpSockets = new UdpSockets();
@@ -304,18 +308,29 @@ export class SocketSet {
     return tcb;
   }
 
-  /** Where more than `maxAwake` connections are awake, lets those rest that may: until one may not, and a few at a time. */
-  settle(looks = LOOKS): void {
+  /** When connections are to be laid to rest, in ms, where more than `maxAwake` are awake. */
+  get settleAt(): number {
     const { awake, tcp } = this.context;
-    for (; looks > 0 && awake.size > tcp.maxAwake; looks--) {
+    return awake.size > tcp.maxAwake ? this.nextSettling : NEVER;
+  }
+
+  /** Where more than `maxAwake` connections are awake, lets those rest that may: until some may not, and a few at a time. */
+  settle(looks = LOOKS): void {
+    const { awake, tcp, now } = this.context;
+    let refusals = 0;
+    let laid = 0;
+    while (laid + refusals < looks && refusals < MOST_REFUSALS && awake.size > tcp.maxAwake) {
       const index = awake.oldest;
-      if (!this.resting.layDown(this.sockets[index] as Tcb)) {
+      if (this.resting.layDown(this.sockets[index] as Tcb)) {
+        this.sockets[index] = null;
+        awake.remove(index);
+        laid++;
+      } else {
         awake.use(index);
-        return;
+        refusals++;
       }
-      this.sockets[index] = null;
-      awake.remove(index);
     }
+    this.nextSettling = now + (laid > 0 ? SETTLING_MS : IDLE_MS);
   }
 
   /** Are there, or have there been, listeners for segments to addresses that are not the stack's? */

@@ -23,7 +23,7 @@ import type { Tuning } from "./tuning.ts";
  */
 
 /** Who has said or heard nothing for so long, in ms, may rest: longer than any step of the stack, and its program's, takes. */
-const IDLE_MS = 1_000;
+export const IDLE_MS = 1_000;
 /** What of the control block has to be as in one that was just made, or else the connection stays awake. */
 export const UNTOUCHED = [
   "finQueued",

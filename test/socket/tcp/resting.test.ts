@@ -351,10 +351,11 @@ describe("maxAwake", () => {
     }
   });
 
-  test("bounds what many idle connections take", () => {
-    const s = established({ tcp: { maxAwake: 8 }, maxSockets: 64 });
+  /** A host with so many more connections. */
+  function crowd(s: Conversation, count: number): TcpSocket[] {
     const { stack } = s.host;
-    for (let port = 100; port < 150; port++) {
+    return Array.from({ length: count }, (_, i) => {
+      const port = 100 + i;
       const socket = stack.sockets.connect({ address: PEER_ADDRESS, port });
       s.host.run();
       const [syn] = s.sent();
@@ -373,13 +374,36 @@ describe("maxAwake", () => {
       );
       s.sent();
       expect(socket.state).toBe("ESTABLISHED");
-    }
+      return socket;
+    });
+  }
+
+  test("bounds what many idle connections take", () => {
+    const s = established({ tcp: { maxAwake: 8 }, maxSockets: 64 });
+    const { stack } = s.host;
+    crowd(s, 50);
     const { awake } = stack.sockets.context;
     expect(awake.size).toBe(51);
     s.passes(LONG);
     expect(awake.size).toBe(8);
     expect(stack.stats.tcpLaidToRest).toBe(43);
     expect(stack.sockets.size).toBe(51);
+    expect(s.host.isQuiet).toBe(true);
+  });
+
+  test("needs nobody who polls but for deadlines, however many there are and whoever may not rest", () => {
+    const s = established({ tcp: { maxAwake: 8 }, maxSockets: 512 });
+    const { stack } = s.host;
+    const unsent = crowd(s, 400).filter((_, i) => i % 5 === 0);
+    for (const socket of unsent) socket.corked = true;
+    s.passes(5_000);
+    expect(stack.sockets.context.awake.size).toBe(unsent.length);
+    const before = stack.stats.tcpLaidToRest;
+    s.passes(15_000);
+    expect(stack.stats.tcpLaidToRest).toBe(before);
+    for (const socket of unsent) socket.corked = false;
+    s.passes(70_000);
+    expect(stack.sockets.context.awake.size).toBe(8);
   });
 
   test("is 8,192 by default, and a whole number", () => {
