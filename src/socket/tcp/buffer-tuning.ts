@@ -56,7 +56,9 @@ function endRound(tcb: Tcb, now: number): void {
   if (elapsed < tcb.rcvRttMs) tcb.rcvRttMs = elapsed;
   else if (tcb.timestamps) tcb.rcvRttMs += (elapsed - tcb.rcvRttMs) * RTT_RISE;
   const needed = ROUND_TRIPS * perRtt;
-  if (rtt >= NEAR_BY_TIMESTAMPS_MS && needed > tcb.receiveBuffer.limit) growReceiveBuffer(tcb, 2 * needed);
+  if (rtt >= NEAR_BY_TIMESTAMPS_MS && !answersSoon(tcb) && needed > tcb.receiveBuffer.limit) {
+    growReceiveBuffer(tcb, 2 * needed);
+  }
   startRound(tcb, now);
 }
 
@@ -66,6 +68,14 @@ export function startRound(tcb: Tcb, now: number): void {
   tcb.rcvRoundEdge = tcb.rcvAdv;
   tcb.rcvRoundTimestamp = timestampAt(tcb, now);
   tcb.rcvRoundTaken = takenByProgram(tcb);
+}
+
+/**
+ * Is the peer near by what we have measured ourselves? Of a connection that only receives that is the handshake, before there
+ * was a queue: where many peers that are near fill one together, a round trip is long, and more under way makes it longer.
+ */
+function answersSoon(tcb: Tcb): boolean {
+  return tcb.srtt >= 0 && tcb.srtt < NEAR_MS;
 }
 
 function takenByProgram(tcb: Tcb): number {

@@ -103,6 +103,15 @@ describe("the receive buffer", () => {
     expect(limits(s).receive).toBe(KIB * KIB);
   });
 
+  scenario(
+    "does not grow for a peer near by whose packets wait in a queue: that would only be longer",
+    () => {
+      const s = tuned({ rttMs: 0.5 });
+      for (let i = 0; i < 8; i++) roundTrip(s, 40 * KIB);
+      expect(limits(s).receive).toBe(64 * KIB);
+    },
+  );
+
   scenario("does not grow for a program that does not read", () => {
     const s = tuned();
     roundTrip(s, 60 * KIB, false);
