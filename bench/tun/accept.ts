@@ -35,6 +35,8 @@ export async function openAccept(setting: Setting): Promise<Contest> {
     const arena = await openArena(server, setting.load);
     arenas.push(arena);
     await arena.sysctl(...REUSE);
+    // Once for nothing: engines compile what runs often, and a connection's way is a long one.
+    for (const { port, how } of WAYS) await countPerSecond(arena, setting, "open", port, AT_ONCE, how);
   }
   const rows: Row[] = [];
   const series: Series[] = [];

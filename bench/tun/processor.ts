@@ -5,6 +5,7 @@ import { LWIP, theirs } from "../servers.ts";
 import { atMost, type Contest, type Row, Series, type Setting, tapwireLoop } from "./contest.ts";
 
 const GIB = 2 ** 30;
+const WARM_UPS = 6;
 
 /** What is measured of one server. */
 class Costs {
@@ -34,8 +35,8 @@ export async function openProcessor(setting: Setting): Promise<Contest> {
   for (const [i, server] of servers.entries()) {
     const arena = await Arena.open(server, client, false, 900 + i);
     arenas.push(arena);
-    // Once for nothing: engines compile what runs often.
-    await arena.transfer("tx", warmSeconds);
+    // Once for nothing, and long: what an engine needs to compile what runs often is no cost of a GiB.
+    await arena.transfer("tx", WARM_UPS * warmSeconds);
   }
   const ours = new Costs(arenas[0].server.name);
   const lwips = new Costs(LWIP);
