@@ -1,10 +1,8 @@
 /** Connections a second from kernel clients, 64 under way at a time: tapwire on TUN as a multiple of Bun.listen. */
 
 import type { Arena } from "../arena.ts";
-import { EVENTS, LOOP } from "../servers.ts";
 import {
   atLeast,
-  bunOnKernel,
   type Contest,
   countPerSecond,
   openArena,
@@ -12,7 +10,7 @@ import {
   type Row,
   Series,
   type Setting,
-  tapwire,
+  tapwireAndBun,
 } from "./contest.ts";
 
 const AT_ONCE = 64;
@@ -24,14 +22,8 @@ const WAYS = [
 ] as const;
 
 export async function openAccept(setting: Setting): Promise<Contest> {
-  const servers = [
-    tapwire(LOOP, "tun", true, setting.directory),
-    tapwire(EVENTS, "tun", true, setting.directory),
-    bunOnKernel("cable"),
-    bunOnKernel("lo"),
-  ];
   const arenas: Arena[] = [];
-  for (const server of servers) {
+  for (const server of tapwireAndBun(setting.directory)) {
     const arena = await openArena(server, setting.load);
     arenas.push(arena);
     await arena.sysctl(...REUSE);

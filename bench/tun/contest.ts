@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { ADDRESS, Arena, type Server } from "../arena.ts";
-import { LOOP, ours } from "../servers.ts";
+import { EVENTS, LOOP, ours } from "../servers.ts";
 import { median } from "../support.ts";
 
 /** One thing that is measured: a number for each round; NaN where a measurement failed. */
@@ -98,10 +98,20 @@ export const tapwireLoop = (device: "tun" | "tap", offload: boolean, directory: 
   tapwire(LOOP, device, offload, directory);
 
 /** The same services by Bun's own sockets, behind a cable or in the client's own namespace. */
-export function bunOnKernel(device: "cable" | "lo"): Server {
+function bunOnKernel(device: "cable" | "lo"): Server {
   const program = join(import.meta.dir, "bun-server.ts");
   const name = device === "cable" ? "Bun.listen, by a cable" : "Bun.listen, by lo";
   return { name, device, offload: true, command: (word) => [process.execPath, program, word] };
+}
+
+/** Tapwire on TUN with offload, in a loop and in the event loop, and Bun.listen by a cable and by lo. */
+export function tapwireAndBun(directory: string): Server[] {
+  return [
+    tapwire(LOOP, "tun", true, directory),
+    tapwire(EVENTS, "tun", true, directory),
+    bunOnKernel("cable"),
+    bunOnKernel("lo"),
+  ];
 }
 
 /** Runs `kernel-load` in an arena for the time of a measurement: what it has counted, a second. */

@@ -1,17 +1,15 @@
 /** Requests of 64 bytes and answers, one after the other on one connection: tapwire on TUN as a multiple of Bun.listen. */
 
 import type { Arena } from "../arena.ts";
-import { EVENTS, LOOP } from "../servers.ts";
 import {
   atLeast,
-  bunOnKernel,
   type Contest,
   countPerSecond,
   openArena,
   orNaN,
   Series,
   type Setting,
-  tapwire,
+  tapwireAndBun,
 } from "./contest.ts";
 
 const BYTES = 64;
@@ -19,14 +17,8 @@ const ECHO = 7;
 const TARGET = atLeast(0.8);
 
 export async function openRequests(setting: Setting): Promise<Contest> {
-  const servers = [
-    tapwire(LOOP, "tun", true, setting.directory),
-    tapwire(EVENTS, "tun", true, setting.directory),
-    bunOnKernel("cable"),
-    bunOnKernel("lo"),
-  ];
   const arenas: Arena[] = [];
-  for (const server of servers) arenas.push(await openArena(server, setting.load));
+  for (const server of tapwireAndBun(setting.directory)) arenas.push(await openArena(server, setting.load));
   const series = arenas.map(
     (arena) => new Series(`${BYTES} bytes and back: ${arena.server.name}`, "a second", 0),
   );

@@ -31,7 +31,7 @@ import { limitSegmentSize } from "./tcp/options.ts";
 import { PassiveOpens } from "./tcp/passive-open.ts";
 import { mayBuffer, relieve } from "./tcp/pressure.ts";
 import { makeReset } from "./tcp/reset.ts";
-import { IDLE_MS, type RestingConnection, RestingConnections } from "./tcp/resting.ts";
+import { IDLE_MS, RestingConnection, RestingConnections } from "./tcp/resting.ts";
 import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
@@ -277,8 +277,8 @@ export class SocketSet {
   forEachConnection(path: Path, visit: (tcb: Tcb) => void): void {
     for (let index = 0; index < this.sockets.length; index++) {
       const socket = this.sockets[index] ?? this.resting.get(index);
-      if (socket === null || !("ready" in socket) || socket.ready !== path.ready) continue;
-      if (socket.state !== CLOSED) visit(this.connection(index));
+      if (!(socket instanceof Tcb || socket instanceof RestingConnection)) continue;
+      if (socket.ready === path.ready && socket.state !== CLOSED) visit(this.connection(index));
     }
   }
 

@@ -1,17 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { type Connection, type Host, StackError } from "../../src/index.ts";
 import { Network } from "../../src/sim/index.ts";
+import { failure } from "../host/pair.ts";
 
 /** Hosts that stand in for others, and listeners that share: with all that lies between. */
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-    return "none";
-  } catch (error) {
-    return error instanceof StackError ? error.code : String(error);
-  }
-}
 
 async function readAll(connection: Connection): Promise<string> {
   let text = "";
@@ -65,15 +57,15 @@ describe("a catch-all", () => {
           expect(await readAll(connection)).toBe(`I am ${address}:${port}`);
           await connection.close();
         }
-        expect(await codeOf(ask("198.51.100.7", 81))).toBe("ECONNREFUSED");
-        expect(await codeOf(ask("198.51.100.7", 82))).toBe("ETIMEDOUT");
+        expect(await failure(ask("198.51.100.7", 81))).toBe("ECONNREFUSED");
+        expect(await failure(ask("198.51.100.7", 82))).toBe("ETIMEDOUT");
         // Its own address, which its program does not want.
-        expect(await codeOf(ask("10.0.1.2", 80))).toBe("ECONNREFUSED");
+        expect(await failure(ask("10.0.1.2", 80))).toBe("ECONNREFUSED");
         // Nothing else is at those addresses.
-        expect(await codeOf(client.ping("198.51.100.7", { timeout: 500 }))).toBe("ETIMEDOUT");
+        expect(await failure(client.ping("198.51.100.7", { timeout: 500 }))).toBe("ETIMEDOUT");
         listener.close();
-        expect(await codeOf(ask("198.51.100.7", 80))).toBe("ETIMEDOUT");
-        expect(await codeOf(listener.accept())).toBe("ECANCELED");
+        expect(await failure(ask("198.51.100.7", 80))).toBe("ETIMEDOUT");
+        expect(await failure(listener.accept())).toBe("ECANCELED");
       });
       expect(asked.slice(0, 3)).toEqual([
         "10.0.0.2 > 198.51.100.7:80",
@@ -91,7 +83,7 @@ describe("a catch-all", () => {
     await net.run(async () => {
       proxy.listen({ any: true });
       const attempt = client.connect({ address: "10.0.0.9", port: 80, timeout: 10_000 });
-      expect(await codeOf(attempt)).toBe("EHOSTUNREACH");
+      expect(await failure(attempt)).toBe("EHOSTUNREACH");
       const own = await client.connect({ address: "10.0.0.1", port: 80 });
       own.abort();
     });
@@ -185,12 +177,12 @@ describe("listeners of a host", () => {
       const ask = () => client.connect({ address: "10.0.0.1", port: 80, timeout: 1_000 });
       const [first] = [await ask(), await ask()];
       const far = await listener.accept();
-      expect(await codeOf(ask())).toBe("ECONNREFUSED");
+      expect(await failure(ask())).toBe("ECONNREFUSED");
       expect([listener.connections, server.stats.tcpConnectionsRefused]).toEqual([2, 1]);
       await Promise.all([first.close(), far.close()]);
       expect(listener.connections).toBe(1);
       await ask();
-      expect(await codeOf(ask())).toBe("ECONNREFUSED");
+      expect(await failure(ask())).toBe("ECONNREFUSED");
     });
   });
 });

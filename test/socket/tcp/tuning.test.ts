@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { type ConnectOptions, StackError, type TcpSocket, WRITABLE } from "../../../src/index.ts";
+import { type ConnectOptions, type TcpSocket, WRITABLE } from "../../../src/index.ts";
 import { ipv4Tos, ipv4Ttl } from "../../../src/wire/ipv4.ts";
+import { codeOf } from "../../support/errors.ts";
 import {
   type Conversation,
   closed,
@@ -21,16 +22,6 @@ function opening(options: Partial<ConnectOptions>, scene: ScenarioOptions = {}):
   s.use(s.host.stack.sockets.connect({ address: PEER_ADDRESS, port: LISTENING_PORT, ...options }));
   s.host.run();
   return s;
-}
-
-function code(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof StackError) return error.code;
-    throw error;
-  }
-  return "nothing";
 }
 
 describe("buffers", () => {
@@ -193,12 +184,12 @@ describe("what is wrong", () => {
       { timeToLive: 0 },
     ]) {
       const before = socket.tuning;
-      expect(code(() => socket.tune(changes))).toBe("EINVAL");
+      expect(codeOf(() => socket.tune(changes))).toBe("EINVAL");
       expect(socket.tuning).toBe(before);
-      expect(code(() => s.host.stack.sockets.connect({ address: PEER_ADDRESS, port: 1, ...changes }))).toBe(
+      expect(codeOf(() => s.host.stack.sockets.connect({ address: PEER_ADDRESS, port: 1, ...changes }))).toBe(
         "EINVAL",
       );
-      expect(code(() => s.host.stack.sockets.listen({ port: 7, ...changes }))).toBe("EINVAL");
+      expect(codeOf(() => s.host.stack.sockets.listen({ port: 7, ...changes }))).toBe("EINVAL");
     }
   });
 
