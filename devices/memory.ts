@@ -74,7 +74,7 @@ class Deferred {
 /**
  * One direction: a ring of slots in one slab. The writer fills the slot at `tail` in place; the reader is lent the
  * slot at `head` in place. There is one slot more than may be queued: the one that the reader is looking at. And
- * one more beyond the ring, which a closed writer may scribble in while the reader still works through the others.
+ * one more beyond the ring, which a writer may scribble in when one of both is closed, while the reader still looks at others.
  */
 class Channel {
   readonly slab: Uint8Array;
@@ -90,12 +90,13 @@ class Channel {
   readonly outgoing: Frame;
   readonly readable = new Deferred();
   readonly writable = new Deferred();
+  /** The slot to be received next. */
   head = 0;
   tail = 0;
   /** Frames committed and not yet received. */
   queued = 0;
-  /** The slot at `head` is in the reader's hands. */
-  reading = false;
+  /** Slots before `head` that are in the reader's hands. */
+  held = 0;
   /** The slot at `tail` is in the writer's hands. */
   writing = false;
   /** The reader waits for a frame; so it does before it has asked for one, lest it miss the first. */
@@ -121,27 +122,38 @@ class Channel {
     this.outgoing = new Frame(this.slab);
   }
 
+  /** The reader is done with what it holds. */
+  release(): void {
+    this.held = 0;
+    this.noteRoom();
+  }
+
   take(frame: Frame): boolean {
-    if (this.reading) {
-      this.reading = false;
-      this.head = this.head + 1 === this.slots ? 0 : this.head + 1;
-    }
     if (this.queued === 0) {
       this.starved = true;
       return false;
     }
-    this.queued--;
-    this.reading = true;
     frame.bytes = this.slab;
     frame.offset = this.head * this.slotSize + this.firstByte;
     frame.length = this.lengths[this.head];
     frame.checksumOffloaded = this.offload;
     frame.segmentSize = this.segmentSizes[this.head];
-    if (this.blocked) {
-      this.blocked = false;
-      this.writable.request();
-    }
+    this.head = this.head + 1 === this.slots ? 0 : this.head + 1;
+    this.queued--;
+    this.held++;
+    this.noteRoom();
     return true;
+  }
+
+  private get hasRoom(): boolean {
+    return this.queued < this.limit && this.queued + this.held < this.slots;
+  }
+
+  /** Tells the writer, if it waits for that. */
+  private noteRoom(): void {
+    if (!this.blocked || !this.hasRoom) return;
+    this.blocked = false;
+    this.writable.request();
   }
 
   lend(length: number): Frame | null {
@@ -153,14 +165,15 @@ class Channel {
     }
     // Nobody holds a slot: start again at the first, which is likely still in the processor's cache. Here, and not where the
     // last one is taken: then a writer often has one lent that it had no use for.
-    if (this.queued === 0 && !this.reading) {
+    if (this.queued === 0 && this.held === 0) {
       this.head = 0;
       this.tail = 0;
     }
     let slot = this.tail;
-    if (this.writerClosed) {
+    if (this.writerClosed || this.readerClosed) {
       slot = this.slots;
-    } else if (this.queued < this.limit) {
+      this.writing = false;
+    } else if (this.hasRoom) {
       this.writing = true;
     } else {
       this.writing = false;
@@ -176,10 +189,9 @@ class Channel {
   }
 
   put(frame: Frame): void {
-    if (!this.writing) return;
-    this.writing = false;
     // A frame to or from a closed end is sent, and lost on its way: the way of all frames to an unplugged machine.
-    if (this.readerClosed) return;
+    if (!this.writing || this.readerClosed) return;
+    this.writing = false;
     this.lengths[this.tail] = frame.length;
     this.segmentSizes[this.tail] = frame.segmentSize;
     this.tail = this.tail + 1 === this.slots ? 0 : this.tail + 1;
@@ -194,12 +206,9 @@ class Channel {
     this.readerClosed = true;
     this.readable.callback = null;
     this.queued = 0;
-    this.reading = false;
+    this.held = 0;
     this.head = this.tail;
-    if (this.blocked) {
-      this.blocked = false;
-      this.writable.request();
-    }
+    this.noteRoom();
   }
 
   closeWriter(): void {
@@ -221,6 +230,11 @@ class MemoryDevice implements Device {
   }
 
   receive(frame: Frame): boolean {
+    this.incoming.release();
+    return this.incoming.take(frame);
+  }
+
+  receiveMore(frame: Frame): boolean {
     return this.incoming.take(frame);
   }
 

@@ -81,6 +81,12 @@ export interface Device {
   receive(frame: Frame): boolean;
 
   /**
+   * Does what `receive` does, but the frames that were received before stay valid as well, until the next call of `receive`.
+   * Devices whose frames are overwritten by the next one do without.
+   */
+  receiveMore?(frame: Frame): boolean;
+
+  /**
    * Lends a frame with room for `length` bytes at `offset` (its `length` is set to it), or `null` when the transmit
    * queue is full; then the device calls back (see `onWritable`) when there is room again. A lent frame that is not
    * committed is forgotten at the next call of `transmit`.

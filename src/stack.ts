@@ -1,4 +1,4 @@
-import type { Device } from "./device.ts";
+import type { Device, Frame } from "./device.ts";
 import { requireWhole, StackError } from "./errors.ts";
 import { drainReady } from "./iface/egress.ts";
 import { ethernetInput } from "./iface/ethernet-input.ts";
@@ -203,9 +203,17 @@ export class Stack {
 
   private receive(iface: Interface): number {
     const { device, received, link, flow } = iface;
-    let count = 0;
+    const { lent } = this.context.pool;
+    // What the handlers have not read is stored before the frames that hold it are given back.
+    lent.settle();
+    lent.isOpen = device.receiveMore !== undefined;
     flow.beginBatch();
-    while (count < RECEIVE_BATCH && device.receive(received)) {
+    let count = 0;
+    for (
+      let more = device.receive(received);
+      more;
+      more = count < RECEIVE_BATCH && receiveMore(device, received)
+    ) {
       count++;
       if (link !== null) {
         ethernetInput(iface, link, this.sockets, received);
@@ -219,4 +227,9 @@ export class Stack {
     this.stats.framesReceived += count;
     return count;
   }
+}
+
+/** The next frame of a batch; the ones before stay valid where the device can keep them. */
+function receiveMore(device: Device, frame: Frame): boolean {
+  return device.receiveMore === undefined ? device.receive(frame) : device.receiveMore(frame);
 }

@@ -191,7 +191,7 @@ export class FlowMemo {
     if (!checksumKnown && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
     const { receiveBuffer } = tcb;
     const position = receiveBuffer.length + followers * textLength;
-    if (receiveBuffer.store(position, bytes, offset + this.headers, textLength) < textLength) return false;
+    if (receiveBuffer.lend(position, bytes, offset + this.headers, textLength) < textLength) return false;
     this.followers = followers + 1;
     this.nextSeq = seqAdd(nextSeq, textLength);
     this.room = room - textLength;

@@ -1,3 +1,5 @@
+import { LentText } from "./lent-text.ts";
+
 /** Bytes of one page: large enough that few copies straddle two, small enough for a connection with one request. */
 export const PAGE_SHIFT = 14;
 export const PAGE_SIZE = 1 << PAGE_SHIFT;
@@ -20,6 +22,8 @@ export class BufferPool {
   freePages: number;
   /** Pages given back so far: who waits for one need not look before this has changed. */
   returns = 0;
+  /** Text that one of the buffers has not copied yet. */
+  readonly lent = new LentText();
   /** Stack of free page numbers; the page freed last is taken first, while it is in the cache. */
   private readonly free: Int32Array;
   /** Tables of slots of buffers that are empty now, by their length: no more than there were pages in use at a time. */

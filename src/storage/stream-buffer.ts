@@ -1,6 +1,9 @@
 import { type BufferPool, NO_PAGE, PAGE_SHIFT, PAGE_SIZE } from "./buffer-pool.ts";
 import { copyBytes } from "./copy.ts";
 
+/** Below this many bytes a copy costs less than what has to be remembered to do without. */
+const WORTH_LENDING = 512;
+
 /** What a buffer has in which nothing is stored: most connections are idle. */
 const NO_SLOTS = new Int32Array(0);
 
@@ -64,6 +67,7 @@ export class StreamBuffer {
    * fewer than `count` when the pool ran out of pages. `length` does not change; see `advance`.
    */
   store(position: number, source: Uint8Array, offset: number, count: number): number {
+    if (this.pool.lent.borrower === this) this.pool.lent.settle();
     if (this.slots === NO_SLOTS) this.slots = this.pool.takeTable(this.size >> PAGE_SHIFT);
     let done = 0;
     let index = this.head + position;
@@ -87,6 +91,40 @@ export class StreamBuffer {
     return done;
   }
 
+  /**
+   * Does what `store` does, for text that comes next; but if it may, it leaves the bytes where they are for now: see
+   * `LentText`. Nothing is stored ahead of them.
+   */
+  lend(position: number, source: Uint8Array, offset: number, count: number): number {
+    const { lent } = this.pool;
+    const { borrower } = lent;
+    const isNext =
+      borrower === this
+        ? position === lent.length
+        : borrower === null && this.extent === 0 && count >= WORTH_LENDING;
+    if (!isNext || !lent.hasRoomFor(source) || !this.takePages(position, count)) {
+      return this.store(position, source, offset, count);
+    }
+    lent.add(this, source, offset, count);
+    this.extent = position + count;
+    return count;
+  }
+
+  /** Sees to it that there are pages for `count` bytes at `position`, as far as the pool has any: returns whether there are. */
+  private takePages(position: number, count: number): boolean {
+    if (this.slots === NO_SLOTS) this.slots = this.pool.takeTable(this.size >> PAGE_SHIFT);
+    const first = (this.head + position) >> PAGE_SHIFT;
+    const last = (this.head + position + count - 1) >> PAGE_SHIFT;
+    for (let i = first; i <= last; i++) {
+      const slot = i < this.slots.length ? i : i - this.slots.length;
+      if (this.slots[slot] !== NO_PAGE) continue;
+      const page = this.mayGrow ? this.pool.take() : NO_PAGE;
+      if (page === NO_PAGE) return false;
+      this.slots[slot] = page;
+    }
+    return true;
+  }
+
   /** Declares the first `count` bytes behind `length` to be in order: they were stored, and no gap is before them. */
   advance(count: number): void {
     this.length += count;
@@ -101,6 +139,14 @@ export class StreamBuffer {
 
   /** Copies `count` bytes from `position` on; the caller keeps `position + count <= length`. */
   copyTo(position: number, target: Uint8Array, offset: number, count: number): void {
+    const { lent } = this.pool;
+    if (lent.borrower === this) {
+      if (position === 0 && count <= lent.length) {
+        lent.copyTo(target, offset, count);
+        return;
+      }
+      lent.settle();
+    }
     let done = 0;
     let index = this.head + position;
     if (index >= this.size) index -= this.size;
@@ -120,19 +166,23 @@ export class StreamBuffer {
     return this.extent === 0;
   }
 
-  /** Where byte 0 lies in the pool's memory. */
+  /** The array in which byte 0 lies, and where. */
+  get memory(): Uint8Array {
+    const { pool } = this;
+    return pool.lent.borrower === this ? pool.lent.bytes : pool.bytes;
+  }
+
   get firstAt(): number {
+    const { lent } = this.pool;
+    if (lent.borrower === this) return lent.firstAt;
     return (this.slots[this.head >> PAGE_SHIFT] << PAGE_SHIFT) + (this.head & (PAGE_SIZE - 1));
   }
 
-  /** Bytes from position 0 on that lie one behind the other in the pool's memory: up to the end of a page. */
+  /** Bytes from position 0 on that lie there one behind the other: up to the end of a page, or of a piece that is lent. */
   get firstLength(): number {
-    return Math.min(this.length, PAGE_SIZE - (this.head & (PAGE_SIZE - 1)));
-  }
-
-  /** The pool's memory. */
-  get memory(): Uint8Array {
-    return this.pool.bytes;
+    const { lent } = this.pool;
+    const together = lent.borrower === this ? lent.firstLength : PAGE_SIZE - (this.head & (PAGE_SIZE - 1));
+    return Math.min(this.length, together);
   }
 
   /** Forgets the first `count` bytes (at most `length`) and gives back the pages that they alone filled. */
@@ -142,6 +192,7 @@ export class StreamBuffer {
       this.clear();
       return;
     }
+    if (this.pool.lent.borrower === this) this.pool.lent.drop(count);
     this.length -= count;
     this.extent -= count;
     const before = this.head >> PAGE_SHIFT;
@@ -167,6 +218,7 @@ export class StreamBuffer {
 
   /** Forgets what is stored ahead of a gap, and gives back the pages that it alone fills. */
   discardAhead(): void {
+    if (this.pool.lent.borrower === this) this.pool.lent.settle();
     if (this.length === 0) {
       this.clear();
       return;
@@ -178,6 +230,7 @@ export class StreamBuffer {
 
   /** Forgets everything and gives back every page. */
   clear(): void {
+    if (this.pool.lent.borrower === this) this.pool.lent.clear();
     this.releaseFrom(0);
     this.length = 0;
     this.extent = 0;

@@ -181,6 +181,37 @@ export const CLAUSES: readonly Clause[] = [
     },
   },
   {
+    name: "with receiveMore leaves the frames before alone as well, until the next call of receive",
+    applies: ({ device }) => device.receiveMore !== undefined,
+    async check(wire) {
+      const { device } = wire;
+      const at = linkHeader(device);
+      const sent = [0, 1, 2].map((number) => datagram(device, "in", 1_000, number));
+      const kept: Frame[] = [];
+      const keeps = (count: number, receive: (frame: Frame) => boolean) => () => {
+        const frame = new Frame(new Uint8Array(0));
+        if (receive(frame) && isOurs(frame.bytes, frame.offset + at)) kept.push(frame);
+        return kept.length === count;
+      };
+      wire.send({ bytes: sent[0] });
+      await until(
+        "the first frame",
+        keeps(1, (frame) => device.receive(frame)),
+      );
+      for (const bytes of sent.slice(1)) {
+        wire.send({ bytes });
+        transmit(device, datagram(device, "out", 900, 1));
+      }
+      await until(
+        "the others",
+        keeps(3, (frame) => device.receiveMore!(frame)),
+      );
+      kept.forEach(({ bytes, offset }, i) => {
+        expect([...bytes.subarray(offset, offset + sent[i].length)]).toEqual([...sent[i]]);
+      });
+    },
+  },
+  {
     name: "sends what is committed, in order and unchanged",
     async check(wire) {
       const { device } = wire;

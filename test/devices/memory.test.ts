@@ -77,6 +77,29 @@ describe("memoryPair", () => {
     expect(receiveAll(right)).toEqual([[100], [101], [102], [103]]);
   });
 
+  test("keeps what was received with receiveMore, too, and its places, until the next receive", async () => {
+    const [left, right] = memoryPair({ queueLength: 3 });
+    let room = 0;
+    left.onWritable(() => room++);
+    for (let i = 1; i <= 3; i++) send(left, [i]);
+    const frames = [1, 2, 3].map(() => new Frame(new Uint8Array(0)));
+    expect(right.receive(frames[0])).toBe(true);
+    expect(right.receiveMore!(frames[1])).toBe(true);
+    // One place is left: a queue has one more than may wait.
+    send(left, [4]);
+    expect(left.transmit(1)).toBeNull();
+    expect(right.receiveMore!(frames[2])).toBe(true);
+    expect(left.transmit(1)).toBeNull();
+    await laterTurn();
+    expect(room).toBe(0);
+    expect(frames.map(({ bytes, offset }) => bytes[offset])).toEqual([1, 2, 3]);
+    expect(receiveBytes(right)).toEqual([4]);
+    await laterTurn();
+    expect(room).toBe(1);
+    for (let i = 5; i <= 7; i++) send(left, [i]);
+    expect(receiveAll(right)).toEqual([[5], [6], [7]]);
+  });
+
   test("survives many rounds at every fill level", () => {
     const [left, right] = memoryPair({ queueLength: 3 });
     let next = 0;
@@ -89,7 +112,9 @@ describe("memoryPair", () => {
         out.bytes[out.offset] = next++ & 255;
         left.commit(out);
       }
-      for (let i = 0; i < round % 4 && right.receive(frame); i++) {
+      for (let i = 0; i < round % 4; i++) {
+        const more = round % 3 === 0 ? right.receiveMore!(frame) : right.receive(frame);
+        if (!more) break;
         expect(frame.bytes[frame.offset]).toBe(expected++ & 255);
       }
     }

@@ -196,3 +196,147 @@ describe("StreamBuffer", () => {
     expect(pool.freePages).toBe(6);
   });
 });
+
+describe("text that is lent", () => {
+  /** A pool whose buffers are lent frames of `size` bytes, the n-th of which begins with n. */
+  function lending(pages: number, limit: number) {
+    const pool = new BufferPool(pages * PAGE_SIZE);
+    pool.lent.isOpen = true;
+    const frames = new Uint8Array(64 * PAGE_SIZE).map((_, i) => i * 7 + (i >> 8));
+    return { pool, frames, lent: pool.lent, buffer: new StreamBuffer(pool, limit) };
+  }
+
+  test("is read from where it lies, and not stored", () => {
+    const { pool, frames, buffer } = lending(4, 3 * PAGE_SIZE);
+    expect(buffer.lend(0, frames, 100, 20_000)).toBe(20_000);
+    expect(buffer.lend(20_000, frames, 50_000, 600)).toBe(600);
+    buffer.advance(20_600);
+    expect(pool.freePages).toBe(2);
+    expect([buffer.memory === frames, buffer.firstAt, buffer.firstLength]).toEqual([true, 100, 20_000]);
+    const expected = Buffer.concat([frames.subarray(100, 20_100), frames.subarray(50_000, 50_600)]);
+    expect(Buffer.compare(contents(buffer), expected)).toBe(0);
+    buffer.drop(20_100);
+    expect([buffer.firstAt, buffer.firstLength, pool.freePages]).toEqual([50_100, 500, 3]);
+    expect(Buffer.compare(contents(buffer), expected.subarray(20_100))).toBe(0);
+    buffer.drop(500);
+    expect([pool.freePages, pool.lent.borrower, pool.bytes.some((byte) => byte !== 0)]).toEqual([
+      4,
+      null,
+      false,
+    ]);
+  });
+
+  test("is stored when the frames are to change, as far as it was not read", () => {
+    const { frames, lent, buffer } = lending(4, 3 * PAGE_SIZE);
+    buffer.lend(0, frames, 0, 30_000);
+    buffer.advance(30_000);
+    buffer.drop(10_001);
+    const expected = frames.slice(10_001, 30_000);
+    lent.settle();
+    frames.fill(0);
+    expect(Buffer.compare(contents(buffer), expected)).toBe(0);
+    expect(lent.borrower).toBeNull();
+  });
+
+  test("is nothing but stored where frames do not stay, text is short, or there is some before it", () => {
+    const { pool, frames, lent, buffer } = lending(8, 3 * PAGE_SIZE);
+    lent.isOpen = false;
+    buffer.lend(0, frames, 0, 1_000);
+    expect(lent.borrower).toBeNull();
+    lent.isOpen = true;
+    buffer.advance(1_000);
+    buffer.lend(1_000, frames, 1_000, 1_000);
+    expect(lent.borrower).toBeNull();
+    const other = new StreamBuffer(pool, PAGE_SIZE);
+    other.lend(0, frames, 0, 100);
+    expect(lent.borrower).toBeNull();
+    other.clear();
+    other.lend(0, frames, 0, 1_000);
+    expect(lent.borrower).toBe(other);
+    const third = new StreamBuffer(pool, PAGE_SIZE);
+    third.lend(0, frames, 0, 1_000);
+    expect(lent.borrower).toBe(other);
+  });
+
+  test("is stored where what follows is not the next, lies elsewhere, or is one piece too many", () => {
+    const follow = [
+      { position: 70_000, source: 0, pieces: 1 },
+      { position: 1_000, source: 1, pieces: 1 },
+      { position: 1_000, source: 0, pieces: 64 },
+    ];
+    for (const { position, source, pieces } of follow) {
+      const { frames, lent, buffer } = lending(8, 6 * PAGE_SIZE);
+      const sources = [frames, frames.slice().reverse()];
+      buffer.lend(0, frames, 0, 1_000);
+      for (let i = 0; i < pieces; i++) {
+        expect(lent.borrower).toBe(buffer);
+        buffer.lend(position + i * 1_000, sources[source], i * 500, 1_000);
+      }
+      expect(lent.borrower).toBeNull();
+      const got = new Uint8Array(1_000);
+      const last = sources[source].slice((pieces - 1) * 500, (pieces - 1) * 500 + 1_000);
+      frames.fill(0);
+      buffer.copyTo(position + (pieces - 1) * 1_000, got, 0, 1_000);
+      expect(Buffer.compare(got, last)).toBe(0);
+    }
+  });
+
+  test("has its pages: where there are not enough, as much is stored as there are pages for", () => {
+    const { pool, frames, lent, buffer } = lending(2, 8 * PAGE_SIZE);
+    expect(buffer.lend(0, frames, 0, PAGE_SIZE)).toBe(PAGE_SIZE);
+    expect(lent.borrower).toBe(buffer);
+    expect(buffer.lend(PAGE_SIZE, frames, PAGE_SIZE, 2 * PAGE_SIZE)).toBe(PAGE_SIZE);
+    expect([lent.borrower, pool.freePages]).toEqual([null, 0]);
+    buffer.advance(2 * PAGE_SIZE);
+    const expected = frames.slice(0, 2 * PAGE_SIZE);
+    frames.fill(0);
+    expect(Buffer.compare(contents(buffer), expected)).toBe(0);
+  });
+
+  test("behaves as if it were stored, whatever is done with two buffers, and wherever they begin", () => {
+    const random = seededRandom(3);
+    const { pool, frames, lent } = lending(16, PAGE_SIZE);
+    const buffers = [0, 1].map(() => new StreamBuffer(pool, 5 * PAGE_SIZE));
+    const models: Uint8Array[] = [new Uint8Array(0), new Uint8Array(0)];
+    let borrowed = 0;
+    for (let step = 0; step < 4_000; step++) {
+      const which = random.next() & 1;
+      const [buffer, model] = [buffers[which], models[which]];
+      const action = randomBelow(random, 10);
+      if (action < 5) {
+        const count = 1 + randomBelow(random, action === 0 ? 70_000 : 3_000);
+        if (model.length + count > buffer.limit) continue;
+        const at = randomBelow(random, frames.length - count);
+        expect(buffer.lend(model.length, frames, at, count)).toBe(count);
+        buffer.advance(count);
+        models[which] = Buffer.concat([model, frames.subarray(at, at + count)]);
+        if (lent.borrower === buffer) borrowed++;
+      } else if (action < 8) {
+        const count = randomBelow(random, model.length + 1);
+        buffer.drop(count);
+        models[which] = model.slice(count);
+      } else if (action === 8) {
+        lent.settle();
+        for (let i = 0; i < frames.length; i++) frames[i] = frames[i] * 5 + 1;
+      } else if (randomBelow(random, 4) === 0) {
+        buffer.discardAhead();
+      } else {
+        buffer.clear();
+        models[which] = new Uint8Array(0);
+      }
+      expect(buffer.length).toBe(models[which].length);
+      for (const i of [0, 1]) {
+        if (step % 7 === 0 && Buffer.compare(contents(buffers[i]), models[i]) !== 0)
+          throw new Error(`contents differ at ${step}`);
+        if (buffers[i].length === 0) continue;
+        const { memory, firstAt, firstLength } = buffers[i];
+        const first = memory.subarray(firstAt, firstAt + firstLength);
+        if (Buffer.compare(first, models[i].subarray(0, firstLength)) !== 0)
+          throw new Error(`the first bytes differ at ${step}`);
+      }
+    }
+    for (const buffer of buffers) buffer.clear();
+    expect(pool.freePages).toBe(16);
+    expect(borrowed).toBeGreaterThan(300);
+  });
+});

@@ -52,8 +52,13 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
   const position = receiveBuffer.length + distance;
   const shown = position === 0 && outOfOrder.count === 0 ? show(tcb, seg, bytes) : 0;
   if (shown === -1) return;
+  const at = seg.payloadOffset + shown;
+  const rest = seg.payloadLength - shown;
   let stored =
-    shown + receiveBuffer.store(position, bytes, seg.payloadOffset + shown, seg.payloadLength - shown);
+    shown +
+    (distance === 0 && outOfOrder.count === 0
+      ? receiveBuffer.lend(position, bytes, at, rest)
+      : receiveBuffer.store(position, bytes, at, rest));
   if (stored < seg.payloadLength && distance === 0 && outOfOrder.count > 0) {
     // The pool is empty, and what fills the gap must not wait for pages that only it can free: the text behind the gap
     // is given up. The peer sends again what was not acknowledged.

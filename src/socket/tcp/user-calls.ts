@@ -111,7 +111,7 @@ export function receive(tcb: Tcb, target: Uint8Array, offset: number, length: nu
   return buffer.length > 0 ? 0 : nothingToRead(tcb);
 }
 
-/** RECEIVE without a copy: shows what has arrived in order to `consumer`, a page at a time, until it leaves some. */
+/** RECEIVE without a copy: shows what has arrived in order to `consumer`, a page or a frame at a time, until it leaves some. */
 export function consume(tcb: Tcb, consumer: Consumer): number {
   const buffer = tcb.receiveBuffer;
   if (buffer.length === 0) return nothingToRead(tcb);
