@@ -39,13 +39,16 @@ function pathLoss(bbr: BbrState, tcb: Tcb): number {
   return total < LEAST_SEGMENTS * tcb.mss ? 0 : Math.min(bbr.quietLost / total, bbr.toleratedLoss);
 }
 
-/** The loss rate that is not taken for congestion, among so many bytes. */
+/**
+ * The loss rate that is not taken for congestion, among so many bytes: what the path loses anyway, or what is tolerated where
+ * there is no queue, and what chance adds to that. A Startup that ends for six losses among its first 25 segments takes
+ * a minute to make up for it.
+ */
 export function toleratedLoss(bbr: BbrState, tcb: Tcb, bytes: number): number {
   if (bbr.toleratedLoss === 0) return 0;
-  const rate = pathLoss(bbr, tcb);
+  const rate = hasQueue(bbr) ? pathLoss(bbr, tcb) : bbr.toleratedLoss;
   const segments = Math.max(bytes / tcb.mss, 1);
-  const byChance = rate + DEVIATIONS * Math.sqrt((rate * (1 - rate)) / segments);
-  return hasQueue(bbr) ? byChance : Math.max(byChance, bbr.toleratedLoss);
+  return rate + DEVIATIONS * Math.sqrt((rate * (1 - rate)) / segments);
 }
 
 /** 2.7, or what is tolerated where that is more. */
