@@ -23,6 +23,11 @@ export class ReadyQueue {
     this.size++;
   }
 
+  /** Does another one than `index` wait? */
+  hasOther(index: number): boolean {
+    return this.size > 1 || (this.size === 1 && this.head !== index);
+  }
+
   /** Takes the first number out, or returns -1. */
   shift(): number {
     const index = this.head;

@@ -115,7 +115,7 @@ export function endIfStalled(tcb: Tcb, now: number): boolean {
 
 /**
  * Takes pages back until half of the pool is free: first from text ahead of gaps, which its peers send again (RFC 2018 8),
- * then by ending connections that have made no progress for `stallUnderPressureMs`.
+ * then by ending connections that have made no progress for `stallUnderPressureMs`, where others wait for what they hold.
  *
  * @param sockets by number
  */
@@ -131,7 +131,7 @@ export function relieve(context: SocketContext, sockets: { get(index: number): u
     const index = pressure.writers.shift();
     const tcb = sockets.get(index);
     if (!(tcb instanceof Tcb) || tcb.state === CLOSED || tcb.sendBuffer.length === 0) continue;
-    if (isStalledFor(tcb, context.tcp.stallUnderPressureMs, now)) {
+    if (isStalledFor(tcb, context.tcp.stallUnderPressureMs, now) && starved.hasOther(index)) {
       context.stats.tcpStalledDropped++;
       abandon(tcb, "ENOBUFS");
     } else {

@@ -176,6 +176,23 @@ describe("stallUnderPressureMs", () => {
     others();
   });
 
+  scenario("nobody is ended for memory that only it waits for", () => {
+    const s = established({ ...SMALL, tcp, win: 16_384 });
+    s.host.leavePages(5);
+    // All that there is, and more is wanted.
+    expect(s.write(20_000)).toBe(16_384);
+    s.passes(60_000);
+    s.is("ESTABLISHED");
+    // But it makes room for another one.
+    s.host.outbox.length = 0;
+    const t = another(s, PEER_PORT + 1);
+    expect(t.write(100)).toBe(0);
+    s.passes(1_000);
+    s.failedWith("ENOBUFS");
+    s.host.outbox.length = 0;
+    expect(t.events & WRITABLE).toBe(WRITABLE);
+  });
+
   scenario("nobody is ended while there is memory, however long it takes", () => {
     const s = established({ ...SMALL, tcp });
     s.writes(100);
