@@ -166,7 +166,7 @@ export class TcpSettings {
    * by silence. Then the connection ends with ETIMEDOUT. 0 is for ever: RFC 9293 3.8.6.1 wants a window to be let shut.
    */
   stallTimeoutMs = 0;
-  /** The same while the stack's memory is short: for lack of it the connection ends with ENOBUFS. */
+  /** The same while the stack's memory is short and other connections wait for some: then the connection ends with ENOBUFS. */
   stallUnderPressureMs = 30_000;
 }
 
