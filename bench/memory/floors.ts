@@ -1,4 +1,4 @@
-/** What no stack can be faster than: the copies that a byte takes through two of them, and the device between. */
+/** The copies that a byte takes through two stacks which store it, and the device between. */
 
 import { memoryPair } from "../../devices/index.ts";
 import { Frame } from "../../src/index.ts";
