@@ -95,7 +95,6 @@ export class Stack {
   private readonly routes = new Routes();
   private readonly interfaces: Interface[] = [];
   private readonly maxSockets: number;
-  private polling = false;
 
   /** @throws StackError EINVAL */
   constructor(options: StackOptions = {}) {
@@ -148,25 +147,27 @@ export class Stack {
    * @throws StackError EBUSY when called from a socket's handler
    */
   poll(now: number): boolean {
-    if (this.polling) {
+    const { context } = this;
+    if (context.isPolling) {
       throw new StackError("EBUSY", "poll was called by a socket's handler: note the event, and poll later");
     }
-    this.polling = true;
+    context.isPolling = true;
     try {
-      this.context.now = now;
+      context.now = now;
       for (let round = 0; round < ROUNDS; round++) {
         if (!this.step()) return false;
       }
       return true;
     } finally {
-      this.polling = false;
+      context.isPolling = false;
     }
   }
 
   /** When `poll` has to be called at the latest, if no frame arrives before: ms, `now` for at once, or `NEVER`. */
   nextDeadline(now: number): number {
     if (this.sockets.hasFood) return now;
-    let earliest = Math.min(this.context.deadlines.earliest, this.sockets.relieveAt, this.sockets.settleAt);
+    const { deadlines, timeWaitAt } = this.context;
+    let earliest = Math.min(deadlines.earliest, timeWaitAt, this.sockets.relieveAt, this.sockets.settleAt);
     for (const iface of this.interfaces) {
       if (iface.ready.size > 0 && !iface.blocked && iface.state === "ready") return now;
       earliest = Math.min(earliest, iface.deadline);

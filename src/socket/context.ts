@@ -1,7 +1,7 @@
 import type { Random } from "../random.ts";
 import type { Stats } from "../stats.ts";
 import type { BufferPool } from "../storage/buffer-pool.ts";
-import { DeadlineHeap } from "../storage/deadline-heap.ts";
+import { DeadlineHeap, NEVER } from "../storage/deadline-heap.ts";
 import { FlowTable } from "../storage/flow-table.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
 import { RecencyList } from "../storage/recency-list.ts";
@@ -23,6 +23,8 @@ import { TransmissionPool } from "./tcp/transmissions.ts";
 export class SocketContext {
   /** The time of the call into the stack that is under way, in ms. */
   now = 0;
+  /** That call is a poll: `now` is the time. Else it is that of the last one, which may be long ago. */
+  isPolling = false;
   /** What says how late it is within that call, where there is such a clock. */
   clock: (() => number) | null = null;
   readonly stats: Stats;
@@ -54,6 +56,8 @@ export class SocketContext {
   readonly signalled: ReadyQueue;
   /** Connections in TIME-WAIT, oldest first: the ones to give up when there are too many, or socket numbers run out. */
   readonly timeWait: TcbList;
+  /** When the oldest of them may be over, in ms: never too late, and too early where it has been recycled. */
+  timeWaitAt = NEVER;
   /** Connections that the program has closed and that are not over; first those that have not got on for longest. */
   readonly orphans: TcbList;
   /** Connections that have a socket and do not rest, by number; first the one to be looked at next: see `resting.ts`. */

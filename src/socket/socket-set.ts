@@ -36,7 +36,7 @@ import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { mayReopen } from "./tcp/time-wait.ts";
-import { runTimers } from "./tcp/timers.ts";
+import { runTimeWaits, runTimers } from "./tcp/timers.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";
 import { tuned, UNTUNED } from "./tcp/tuning.ts";
 import { checkUserTimeout } from "./tcp/user-timeout.ts";
@@ -373,6 +373,7 @@ export class SocketSet {
   /** Runs every timer that is due at `context.now`. */
   runTimers(): void {
     const { deadlines, now } = this.context;
+    runTimeWaits(this.context);
     // A timer that runs sets a later deadline; the bound holds should one ever not.
     for (let runs = deadlines.size; runs > 0 && deadlines.earliest <= now; runs--) {
       runTimers(this.connection(deadlines.first), now);

@@ -1,4 +1,5 @@
 import { NEVER } from "../../storage/deadline-heap.ts";
+import type { SocketContext } from "../context.ts";
 import { resetAckSample } from "./congestion/control.ts";
 import { onCorkTimeout } from "./cork.ts";
 import { onDelayedAckTimeout } from "./delayed-ack.ts";
@@ -35,14 +36,38 @@ import { adviseAtR1, beforeUserTimeout, isSilentTooLong, isTimedOut } from "./us
  * is: the retransmission timer moves with every ACK, and looking once too early costs less than sifting each time.
  */
 export function schedule(tcb: Tcb): void {
+  // Its one deadline is known by its place among the others, see `runTimeWaits`.
+  if (tcb.state === TIME_WAIT) return;
   const at = nextDeadline(tcb);
   if (at < tcb.context.deadlines.deadlineOf(tcb.index)) tcb.context.deadlines.set(tcb.index, at);
 }
 
-/** Lets `expireAt` be so many ms behind the next poll: a user call may come long after the last one. */
+/** Lets `expireAt` be so many ms from now; or behind the next poll: a user call may come long after the last one. */
 export function expireIn(tcb: Tcb, ms: number): void {
+  const { context } = tcb;
+  if (context.isPolling) {
+    tcb.expireInMs = 0;
+    tcb.expireAt = context.now + ms;
+    schedule(tcb);
+    return;
+  }
   tcb.expireInMs = ms;
-  tcb.context.deadlines.set(tcb.index, 0);
+  context.deadlines.set(tcb.index, 0);
+}
+
+/**
+ * Ends the connections whose TIME-WAIT is over. As it lasts equally long for all, they are over in the order in which they came:
+ * none has a place in the heap, which there may be many more of them than of others.
+ */
+export function runTimeWaits(context: SocketContext): void {
+  if (context.timeWaitAt > context.now) return;
+  const { timeWait, now } = context;
+  let { oldest } = timeWait;
+  for (; oldest !== null && oldest.expireAt <= now; oldest = timeWait.oldest) {
+    enterClosed(oldest, null);
+    oldest.trace?.changes(now);
+  }
+  context.timeWaitAt = oldest === null ? NEVER : oldest.expireAt;
 }
 
 /** Runs what is due of a connection whose deadline has come, and sets its next one. */
@@ -87,9 +112,8 @@ function nextDeadline(tcb: Tcb): number {
 function onExpiry(tcb: Tcb): void {
   const { orphans, stats } = tcb.context;
   tcb.expireAt = NEVER;
-  if (tcb.state === TIME_WAIT) enterClosed(tcb, null);
   // The peer has acknowledged our FIN and never sent its own; nobody would read what it still may send.
-  else if (tcb.state === FIN_WAIT_2) {
+  if (tcb.state === FIN_WAIT_2) {
     stats.tcpOrphansTimedOut++;
     enterClosed(tcb, null);
   } else if (tcb.state === SYN_SENT) enterClosed(tcb, tcb.softError ?? "ETIMEDOUT");

@@ -88,7 +88,8 @@ export function onPeerFin(tcb: Tcb, now: number): void {
  * `maxTimeWait`, the one that has been there longest is over.
  */
 export function enterTimeWait(tcb: Tcb, now: number): void {
-  const { timeWait, orphans, tcp, stats } = tcb.context;
+  const { context } = tcb;
+  const { deadlines, timeWait, orphans, tcp, stats } = context;
   tcb.state = TIME_WAIT;
   stopSending(tcb);
   tcb.keepAliveAt = NEVER;
@@ -96,6 +97,8 @@ export function enterTimeWait(tcb: Tcb, now: number): void {
   tcb.expireAt = now + 2 * tcp.mslMs;
   tcb.listen?.remove(tcb);
   orphans.remove(tcb);
+  deadlines.set(tcb.index, NEVER);
+  if (timeWait.size === 0) context.timeWaitAt = tcb.expireAt;
   timeWait.touch(tcb);
   const { oldest } = timeWait;
   if (timeWait.size <= tcp.maxTimeWait || oldest === null) return;
