@@ -36,7 +36,7 @@ import { checkSegmentSize } from "./tcp/settings.ts";
 import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { mayReopen } from "./tcp/time-wait.ts";
-import { runTimeWaits, runTimers } from "./tcp/timers.ts";
+import { runTimers, runTimeWaits } from "./tcp/timers.ts";
 import { enterClosed, signal } from "./tcp/transitions.ts";
 import { tuned, UNTUNED } from "./tcp/tuning.ts";
 import { checkUserTimeout } from "./tcp/user-timeout.ts";

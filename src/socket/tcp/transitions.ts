@@ -89,15 +89,10 @@ export function onPeerFin(tcb: Tcb, now: number): void {
  */
 export function enterTimeWait(tcb: Tcb, now: number): void {
   const { context } = tcb;
-  const { deadlines, timeWait, orphans, tcp, stats } = context;
+  const { timeWait, tcp, stats } = context;
+  settleAccounts(tcb);
   tcb.state = TIME_WAIT;
-  stopSending(tcb);
-  tcb.keepAliveAt = NEVER;
-  tcb.expireInMs = 0;
   tcb.expireAt = now + 2 * tcp.mslMs;
-  tcb.listen?.remove(tcb);
-  orphans.remove(tcb);
-  deadlines.set(tcb.index, NEVER);
   if (timeWait.size === 0) context.timeWaitAt = tcb.expireAt;
   timeWait.touch(tcb);
   const { oldest } = timeWait;
@@ -121,29 +116,41 @@ function stopSending(tcb: Tcb): void {
 export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   if (tcb.state === CLOSED) return;
   const { context } = tcb;
+  // In TIME-WAIT all has been done but to forget the connection, of which nothing is in the processor's cache any more.
+  if (tcb.state === TIME_WAIT) {
+    context.timeWait.remove(tcb);
+    if (error !== null) tcb.receiveBuffer.clear();
+  } else {
+    settleAccounts(tcb);
+    if (error !== null || tcb.receiveClosed) tcb.receiveBuffer.clear();
+    else tcb.receiveBuffer.discardAhead();
+    tcb.outOfOrder.clear();
+  }
   tcb.state = CLOSED;
   tcb.error = error;
   tcb.due &= DUE_RST;
   tcb.duplicateAcksDue = 0;
+  context.flows.delete(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort);
+  context.awake.remove(tcb.index);
+  signal(tcb, CLOSED_EVENT | READABLE | WRITABLE);
+}
+
+/** Nothing more is to be sent, and nobody waits for anything: ends the timers, and takes the connection out of all lists. */
+function settleAccounts(tcb: Tcb): void {
+  const { deadlines, orphans, now } = tcb.context;
   stopSending(tcb);
   tcb.delayedAckAt = NEVER;
   tcb.corkAt = NEVER;
   tcb.keepAliveAt = NEVER;
+  tcb.expireInMs = 0;
   tcb.expireAt = NEVER;
-  noteLimit(tcb, BY_NOTHING, context.now);
+  deadlines.set(tcb.index, NEVER);
+  noteLimit(tcb, BY_NOTHING, now);
   tcb.undelivered = tcb.sendBuffer.length;
   tcb.sendBuffer.clear();
   tcb.sent.clear();
-  if (error !== null || tcb.receiveClosed) tcb.receiveBuffer.clear();
-  else tcb.receiveBuffer.discardAhead();
-  tcb.outOfOrder.clear();
-  context.flows.delete(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort);
-  context.deadlines.set(tcb.index, NEVER);
-  context.orphans.remove(tcb);
-  context.timeWait.remove(tcb);
-  context.awake.remove(tcb.index);
+  orphans.remove(tcb);
   tcb.listen?.remove(tcb);
-  signal(tcb, CLOSED_EVENT | READABLE | WRITABLE);
 }
 
 /** Gives the connection up with an error, and tells a peer that may still know it by a reset. */

@@ -100,6 +100,19 @@ describe("F, the keyed hash", () => {
       expect(count).toBeLessThan(rounds * 0.6);
     }
   });
+
+  test("a timestamp's offset is another number, and the same one whoever was asked about in between", () => {
+    const isn = generator();
+    const offset = isn.timestampOffset(local, 1, remote, 2);
+    const other = isn.timestampOffset(local, 1, remote, 3);
+    expect(isn.next(local, 1, remote, 2, 0)).not.toBe(offset);
+    expect(isn.timestampOffset(local, 1, remote, 2)).toBe(offset);
+    expect(other).not.toBe(offset);
+    expect(isn.timestampOffset(local, 1, remote, 3)).toBe(other);
+    expect(isn.timestampOffset(local, 1, parseAddress("10.0.0.3"), 3)).not.toBe(other);
+    const far = parseAddress("2001:db8::1");
+    expect(isn.timestampOffset(far, 1, far, 2)).toBe(isn.timestampOffset(far, 1, far, 2));
+  });
 });
 
 describe("a stack", () => {
