@@ -8,47 +8,52 @@ export interface AddressWords {
   readonly w3: number;
 }
 
-// A slot: value + 1 (0: free), hash, both ports, local address, remote address, one word of padding.
-const STRIDE = 12;
+// A slot: value + 1 (0: free), and the hash.
+const SLOT = 2;
 const VALUE = 0;
 const HASH = 1;
-const PORTS = 2;
-const LOCAL = 3;
-const REMOTE = 7;
+// What is known of a flow, by its value: both ports, local address, remote address.
+const ROW = 9;
+const PORTS = 0;
+const LOCAL = 1;
+const REMOTE = 5;
 
 /**
  * (local address, local port, remote address, remote port) -> socket number: open addressing with linear probing in
  * fixed memory, at most half full, hashed under a secret key. Deleting shifts the followers back, so there are no
  * tombstones and a miss stays cheap however many connections have come and gone.
+ *
+ * Slots are small, and the addresses lie in rows by socket number: so many slots fit into the processor's cache, and the row
+ * that is looked at is one of a connection which is at work.
  */
 export class FlowTable {
-  private readonly words: Int32Array;
+  private readonly slots: Int32Array;
+  private readonly rows: Int32Array;
   private readonly mask: number;
   private readonly hash: HalfSipHash;
-  /** The slot that was found last, or -1: segments come in runs of the same flow, and a look costs less than a hash. */
+  /** The flow that was found last, or -1: segments come in runs of the same flow, and a look costs less than a hash. */
   private last = -1;
   /** The hash that `locate` has computed last. */
   private located = 0;
 
-  /** @param capacity most flows held at a time */
+  /** @param capacity most flows held at a time; their values are 0 .. capacity - 1, each another one */
   constructor(capacity: number, k0: number, k1: number) {
-    let slots = 16;
-    while (slots < capacity * 2) slots *= 2;
-    this.words = new Int32Array(slots * STRIDE);
-    this.mask = slots - 1;
+    let count = 16;
+    while (count < capacity * 2) count *= 2;
+    this.slots = new Int32Array(count * SLOT);
+    this.rows = new Int32Array(capacity * ROW);
+    this.mask = count - 1;
     this.hash = new HalfSipHash(k0, k1);
   }
 
   /** The socket number of the flow, or -1. */
   find(local: AddressWords, localPort: number, remote: AddressWords, remotePort: number): number {
-    const w = this.words;
     const ports = (localPort << 16) | remotePort;
-    if (this.last !== -1 && isAt(w, this.last * STRIDE, local, remote, ports)) {
-      return w[this.last * STRIDE + VALUE] - 1;
-    }
+    const { last } = this;
+    if (last !== -1 && isAt(this.rows, last * ROW, local, remote, ports)) return last;
     const slot = this.locate(local, remote, ports);
-    const value = w[slot * STRIDE + VALUE] - 1;
-    if (value !== -1) this.last = slot;
+    const value = this.slots[slot * SLOT + VALUE] - 1;
+    if (value !== -1) this.last = value;
     return value;
   }
 
@@ -56,53 +61,57 @@ export class FlowTable {
   add(local: AddressWords, localPort: number, remote: AddressWords, remotePort: number, value: number): void {
     const ports = (localPort << 16) | remotePort;
     const slot = this.locate(local, remote, ports);
-    const w = this.words;
-    const at = slot * STRIDE;
-    w[at + VALUE] = value + 1;
-    w[at + HASH] = this.located;
-    w[at + PORTS] = ports;
-    w[at + LOCAL] = local.w0;
-    w[at + LOCAL + 1] = local.w1;
-    w[at + LOCAL + 2] = local.w2;
-    w[at + LOCAL + 3] = local.w3;
-    w[at + REMOTE] = remote.w0;
-    w[at + REMOTE + 1] = remote.w1;
-    w[at + REMOTE + 2] = remote.w2;
-    w[at + REMOTE + 3] = remote.w3;
+    this.slots[slot * SLOT + VALUE] = value + 1;
+    this.slots[slot * SLOT + HASH] = this.located;
+    const { rows } = this;
+    const at = value * ROW;
+    rows[at + PORTS] = ports;
+    rows[at + LOCAL] = local.w0;
+    rows[at + LOCAL + 1] = local.w1;
+    rows[at + LOCAL + 2] = local.w2;
+    rows[at + LOCAL + 3] = local.w3;
+    rows[at + REMOTE] = remote.w0;
+    rows[at + REMOTE + 1] = remote.w1;
+    rows[at + REMOTE + 2] = remote.w2;
+    rows[at + REMOTE + 3] = remote.w3;
   }
 
   /** Takes a flow out; does nothing when it is not there. */
   delete(local: AddressWords, localPort: number, remote: AddressWords, remotePort: number): void {
-    const w = this.words;
-    this.last = -1; // Slots are about to move.
+    const { slots, mask } = this;
     let hole = this.locate(local, remote, (localPort << 16) | remotePort);
-    if (w[hole * STRIDE + VALUE] === 0) return;
+    const value = slots[hole * SLOT + VALUE] - 1;
+    if (value === -1) return;
+    // Its row stays as it is.
+    if (this.last === value) this.last = -1;
     let slot = hole;
     for (;;) {
-      slot = (slot + 1) & this.mask;
-      const at = slot * STRIDE;
-      if (w[at + VALUE] === 0) break;
+      slot = (slot + 1) & mask;
+      const at = slot * SLOT;
+      if (slots[at + VALUE] === 0) break;
       // Move it back unless its home lies cyclically behind the hole.
-      const home = w[at + HASH] & this.mask;
-      if (((slot - home) & this.mask) >= ((slot - hole) & this.mask)) {
-        w.copyWithin(hole * STRIDE, at, at + STRIDE);
+      const home = slots[at + HASH] & mask;
+      if (((slot - home) & mask) >= ((slot - hole) & mask)) {
+        slots[hole * SLOT + VALUE] = slots[at + VALUE];
+        slots[hole * SLOT + HASH] = slots[at + HASH];
         hole = slot;
       }
     }
-    w[hole * STRIDE + VALUE] = 0;
+    slots[hole * SLOT + VALUE] = 0;
   }
 
   /** The slot that holds the flow, or the free one where it belongs. */
   private locate(local: AddressWords, remote: AddressWords, ports: number): number {
-    const w = this.words;
+    const { slots, rows, mask } = this;
     const hash = this.hashOf(local, remote, ports);
     this.located = hash;
-    let slot = hash & this.mask;
+    let slot = hash & mask;
     for (;;) {
-      const at = slot * STRIDE;
-      if (w[at + VALUE] === 0) return slot;
-      if (w[at + HASH] === hash && isAt(w, at, local, remote, ports)) return slot;
-      slot = (slot + 1) & this.mask;
+      const at = slot * SLOT;
+      const value = slots[at + VALUE] - 1;
+      if (value === -1) return slot;
+      if (slots[at + HASH] === hash && isAt(rows, value * ROW, local, remote, ports)) return slot;
+      slot = (slot + 1) & mask;
     }
   }
 
@@ -124,16 +133,22 @@ export class FlowTable {
   }
 }
 
-function isAt(w: Int32Array, at: number, local: AddressWords, remote: AddressWords, ports: number): boolean {
+function isAt(
+  rows: Int32Array,
+  at: number,
+  local: AddressWords,
+  remote: AddressWords,
+  ports: number,
+): boolean {
   return (
-    w[at + PORTS] === ports &&
-    w[at + REMOTE + 3] === remote.w3 &&
-    w[at + LOCAL + 3] === local.w3 &&
-    w[at + REMOTE + 2] === remote.w2 &&
-    w[at + LOCAL + 2] === local.w2 &&
-    w[at + REMOTE + 1] === remote.w1 &&
-    w[at + LOCAL + 1] === local.w1 &&
-    w[at + REMOTE] === remote.w0 &&
-    w[at + LOCAL] === local.w0
+    rows[at + PORTS] === ports &&
+    rows[at + REMOTE + 3] === remote.w3 &&
+    rows[at + LOCAL + 3] === local.w3 &&
+    rows[at + REMOTE + 2] === remote.w2 &&
+    rows[at + LOCAL + 2] === local.w2 &&
+    rows[at + REMOTE + 1] === remote.w1 &&
+    rows[at + LOCAL + 1] === local.w1 &&
+    rows[at + REMOTE] === remote.w0 &&
+    rows[at + LOCAL] === local.w0
   );
 }
