@@ -6,6 +6,7 @@ import { FlowTable } from "../storage/flow-table.ts";
 import { ReadyQueue } from "../storage/ready-queue.ts";
 import { RecencyList } from "../storage/recency-list.ts";
 import { ALONE, type WorkerPlace } from "../wire/worker-share.ts";
+import { KnownAddresses } from "./known-addresses.ts";
 import { PathMtus } from "./path-mtus.ts";
 import { PortRegistry } from "./ports.ts";
 import type { Routing } from "./routing.ts";
@@ -36,6 +37,7 @@ export class SocketContext {
   readonly worker: WorkerPlace;
   /** Connections by their 4-tuple. */
   readonly flows: FlowTable;
+  readonly addresses = new KnownAddresses();
   /** What the paths to other hosts carry, where it is less than our interface does. */
   readonly pathMtus = new PathMtus();
   readonly tcpPorts: PortRegistry;

@@ -19,8 +19,8 @@ interface Binding {
   readonly shared: boolean;
 }
 
-/** Is this local port free for this remote end? */
-export type PortTest = (port: number) => boolean;
+/** Is this local port free for a connection from this address to this remote end? */
+export type PortTest = (port: number, local: IpAddress, remote: IpAddress, remotePort: number) => boolean;
 
 /**
  * The local ports of one protocol: which are bound to which address, and which to choose for a connection.
@@ -123,7 +123,7 @@ export class PortRegistry {
     const { first, count, offset, counter } = this;
     for (let tries = 0; tries < count; tries++) {
       const port = first + ((offset + this.counters[counter]++) % count);
-      if (!this.bound.has(port) && isFree(port)) return port;
+      if (!this.bound.has(port) && isFree(port, local, remote, remotePort)) return port;
     }
     throw new StackError(
       "EADDRNOTAVAIL",

@@ -1,13 +1,6 @@
 import { StackError } from "../errors.ts";
 import { NEVER } from "../storage/deadline-heap.ts";
-import {
-  ANY_IPV4,
-  formatAddress,
-  type IpAddress,
-  isMulticast,
-  isUnspecified,
-  parseAddress,
-} from "../wire/ip-address.ts";
+import { ANY_IPV4, formatAddress, type IpAddress, isMulticast, isUnspecified } from "../wire/ip-address.ts";
 import { RST, type TcpSegment } from "../wire/tcp.ts";
 import type { SocketContext } from "./context.ts";
 import { WRITABLE } from "./events.ts";
@@ -18,7 +11,7 @@ import {
   IcmpIdentifiers,
   IcmpSocket,
 } from "./icmp-socket.ts";
-import { requirePort } from "./ports.ts";
+import { type PortTest, requirePort } from "./ports.ts";
 import { type Path, requireRoute } from "./routing.ts";
 import type { CongestionControlName } from "./tcp/congestion/control.ts";
 import { validateCongestionControl } from "./tcp/congestion/control-factory.ts";
@@ -91,9 +84,12 @@ export class SocketSet {
   private hungry = 0;
   private readonly udpSockets = new UdpSockets();
   private readonly icmpSockets: IcmpIdentifiers;
+  private readonly isFree: PortTest;
 
   constructor(context: SocketContext, maxSockets: number) {
     this.context = context;
+    this.isFree = (port, local, remote, remotePort) =>
+      context.flows.find(local, port, remote, remotePort) === -1;
     this.icmpSockets = new IcmpIdentifiers(context.worker);
     this.sockets = new Array<Socket | null>(maxSockets).fill(null);
     this.free = new Int32Array(maxSockets);
@@ -161,7 +157,7 @@ export class SocketSet {
    */
   connect(options: ConnectOptions): TcpSocket {
     const { context } = this;
-    const remote = toAddress(options.address);
+    const remote = context.addresses.read(options.address);
     requirePort(options.port, 1, "a TCP port to connect to");
     // RFC 9293 3.9.2.3: a connection has one peer.
     if (isUnspecified(remote) || isMulticast(remote) || context.routing.isBroadcast(remote)) {
@@ -173,14 +169,14 @@ export class SocketSet {
     const route = requireRoute(context.routing.route(remote), remote);
     const asked = this.localAddress(options.localAddress);
     const local = isUnspecified(asked) ? route.source : asked;
-    const isFree = (port: number) => context.flows.find(local, port, remote, options.port) === -1;
+    const { isFree } = this;
     let localPort = options.localPort ?? 0;
     if (localPort === 0) {
       localPort = context.tcpPorts.choose(local, remote, options.port, isFree);
     } else {
       requirePort(localPort, 1, "a local TCP port");
       context.tcpPorts.requireOwn(localPort);
-      if (!isFree(localPort) || context.tcpPorts.isBound(localPort)) {
+      if (!isFree(localPort, local, remote, options.port) || context.tcpPorts.isBound(localPort)) {
         throw new StackError(
           "EADDRINUSE",
           `local TCP port ${localPort} is in use on this stack: choose another one, or none`,
@@ -209,12 +205,15 @@ export class SocketSet {
 
   /** @throws StackError EINVAL */
   private maxSegmentSize(options: { maxSegmentSize?: number }): number {
-    return checkSegmentSize(options.maxSegmentSize ?? this.context.tcp.maxSegmentSize);
+    const { maxSegmentSize } = options;
+    return maxSegmentSize === undefined ? this.context.tcp.maxSegmentSize : checkSegmentSize(maxSegmentSize);
   }
 
   /** @throws StackError EINVAL */
   private congestionControl(options: { congestionControl?: CongestionControlName }): CongestionControlName {
-    return validateCongestionControl(options.congestionControl ?? this.context.tcp.congestionControl);
+    const { congestionControl } = options;
+    if (congestionControl === undefined) return this.context.tcp.congestionControl;
+    return validateCongestionControl(congestionControl);
   }
 
   /**
@@ -475,7 +474,7 @@ export class SocketSet {
   /** The address to bind to: one of ours, or all. */
   private localAddress(given: string | IpAddress | undefined): IpAddress {
     if (given === undefined) return ANY_IPV4;
-    const address = toAddress(given);
+    const address = this.context.addresses.read(given);
     if (!isUnspecified(address) && !this.context.routing.isLocal(address)) {
       throw new StackError(
         "EADDRNOTAVAIL",
@@ -492,8 +491,4 @@ function tell(socket: Socket): void {
   if (events === 0 || handler === null) return;
   socket.events = 0;
   handler(events);
-}
-
-function toAddress(given: string | IpAddress): IpAddress {
-  return typeof given === "string" ? parseAddress(given) : given;
 }

@@ -125,3 +125,6 @@ export class IntervalSet {
     if (this.count === 0 && this.from.length > FIRST_CAPACITY) this.clear();
   }
 }
+
+/** The empty set of those that have none of their own yet: it takes no range. */
+export const NO_INTERVALS = new IntervalSet(0);

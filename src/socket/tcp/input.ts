@@ -5,6 +5,7 @@ import { challengeAck, mayChallenge } from "./challenge.ts";
 import { acknowledgeNow, acknowledgeSoon, startQuickAcks } from "./delayed-ack.ts";
 import { noteMark } from "./ecn.ts";
 import { adoptSynOptions } from "./options.ts";
+import { reportOf } from "./sack.ts";
 import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
 import {
   CLOSED,
@@ -232,7 +233,7 @@ function onUnacceptable(tcb: Tcb, seg: TcpSegment, now: number): void {
     return;
   }
   // RFC 2883 4.1.1: all of it arrived before.
-  if (seg.payloadLength > 0) tcb.sackReport.noteDuplicate(seg.seq, seg.payloadLength);
+  if (seg.payloadLength > 0) reportOf(tcb).noteDuplicate(seg.seq, seg.payloadLength);
   if (tcb.state === TIME_WAIT && seg.flags & FIN && endOf(seg) === tcb.rcvNxt) {
     enterTimeWait(tcb, now);
     schedule(tcb);
@@ -297,7 +298,7 @@ function trimToWindow(tcb: Tcb, seg: TcpSegment): boolean {
   if (seqLt(seg.seq, tcb.rcvNxt)) {
     const old = seqDiff(tcb.rcvNxt, seg.seq);
     const cut = Math.min(old, seg.payloadLength);
-    if (cut > 0) tcb.sackReport.noteDuplicate(seg.seq, cut);
+    if (cut > 0) reportOf(tcb).noteDuplicate(seg.seq, cut);
     seg.seq = seqAdd(seg.seq, cut);
     seg.payloadOffset += cut;
     seg.payloadLength -= cut;

@@ -81,7 +81,7 @@ export function openPassive(
   tuning: Tuning,
   previous: Tcb | null,
 ): Tcb {
-  const tcb = open(context, endsOf(seg), path, index, tuning);
+  const tcb = open(context, endsOf(context, seg), path, index, tuning);
   // RFC 9293 3.6.1, MAY-2: the new ISS is beyond all that the connection in TIME-WAIT has sent.
   if (previous !== null && seqLeq(tcb.iss, previous.sndNxt))
     setIss(tcb, seqAdd(previous.sndNxt, REOPENING_STEP));
@@ -105,7 +105,7 @@ export function openByCookie(
   listen: ListenQueue,
 ): Tcb {
   // The window scale was told by the cookie, which knew of no tuning.
-  const tcb = open(context, endsOf(seg), path, index, UNTUNED);
+  const tcb = open(context, endsOf(context, seg), path, index, UNTUNED);
   setIss(tcb, seqAdd(seg.ack, -1));
   receiveSyn(tcb, syn, listen);
   tcb.sndNxt = seg.ack;
@@ -129,9 +129,9 @@ function receiveSyn(tcb: Tcb, syn: TcpSegment, listen: ListenQueue): void {
 }
 
 /** The ends of the connection that a segment of the peer's belongs to. */
-function endsOf(seg: TcpSegment): Endpoints {
+function endsOf(context: SocketContext, seg: TcpSegment): Endpoints {
   return {
-    local: cloneAddress(seg.destination),
+    local: context.addresses.keep(seg.destination),
     localPort: seg.destinationPort,
     remote: cloneAddress(seg.source),
     remotePort: seg.sourcePort,

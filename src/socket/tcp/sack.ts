@@ -1,3 +1,4 @@
+import { IntervalSet, NO_INTERVALS } from "../../storage/interval-set.ts";
 import { MAX_OPTIONS_LENGTH, MOST_SACK_BLOCKS, type TcpSegment, TIMESTAMPS_LENGTH } from "../../wire/tcp.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
 import type { Tcb } from "./tcb.ts";
@@ -37,6 +38,23 @@ export class SackReport {
     this.duplicateFrom = seq;
     this.duplicateTo = seqAdd(seq, length);
   }
+}
+
+/** What connections have that have never had anything to report. */
+export const NOTHING_TO_REPORT = new SackReport();
+
+/** The connection's own report: most never need one. */
+export function reportOf(tcb: Tcb): SackReport {
+  if (tcb.sackReport === NOTHING_TO_REPORT) tcb.sackReport = new SackReport();
+  return tcb.sackReport;
+}
+
+/** The connection's own set of what arrived ahead of a gap: most never have one. */
+export function gapsOf(tcb: Tcb): IntervalSet {
+  if (tcb.outOfOrder === NO_INTERVALS) {
+    tcb.outOfOrder = new IntervalSet(tcb.context.tcp.outOfOrderRanges);
+  }
+  return tcb.outOfOrder;
 }
 
 /** Text that fits into the next segment: Eff.snd.MSS without the blocks it carries, which take half of it at most. */

@@ -1,6 +1,6 @@
 import type { ErrorCode } from "../../errors.ts";
 import { NEVER } from "../../storage/deadline-heap.ts";
-import { IntervalSet } from "../../storage/interval-set.ts";
+import { type IntervalSet, NO_INTERVALS } from "../../storage/interval-set.ts";
 import type { ReadyQueue } from "../../storage/ready-queue.ts";
 import { StreamBuffer } from "../../storage/stream-buffer.ts";
 import { ANY_IPV4, type IpAddress } from "../../wire/ip-address.ts";
@@ -13,7 +13,7 @@ import type { ListenQueue } from "./listen-queue.ts";
 import { LossRecovery } from "./loss-recovery.ts";
 import type { PathMtu } from "./path-mtu.ts";
 import type { RestingConnection } from "./resting.ts";
-import { SackReport } from "./sack.ts";
+import { NOTHING_TO_REPORT, type SackReport } from "./sack.ts";
 import { seqDiff } from "./seq.ts";
 import type { TcpTrace } from "./trace.ts";
 import { Transmissions } from "./transmissions.ts";
@@ -140,8 +140,8 @@ export class Tcb {
   /** Largest segment we accept, as told to the peer. */
   rcvMss = 536;
   readonly receiveBuffer: StreamBuffer;
-  /** What arrived ahead of RCV.NXT, as distances from it. */
-  readonly outOfOrder: IntervalSet;
+  /** What arrived ahead of RCV.NXT, as distances from it: see `gapsOf`. */
+  outOfOrder: IntervalSet = NO_INTERVALS;
   /** The peer's FIN has been reached. */
   finReceived = false;
   /** Sequence number of a FIN that arrived ahead of a gap; meaningful while `finPending`. */
@@ -152,7 +152,8 @@ export class Tcb {
 
   /** Our SYN permits SACK; once the peer's is there: both sides do (RFC 2018 2). */
   sack: boolean;
-  readonly sackReport = new SackReport();
+  /** See `reportOf`. */
+  sackReport: SackReport = NOTHING_TO_REPORT;
 
   /** RFC 3168: bits of `ecn.ts`. */
   ecn = 0;
@@ -317,7 +318,6 @@ export class Tcb {
     // both write would then wait for each other for ever.
     this.sendBuffer = new StreamBuffer(context.pool, settings.sendBuffer, context.pool.reserve);
     this.receiveBuffer = new StreamBuffer(context.pool, settings.receiveBuffer);
-    this.outOfOrder = new IntervalSet(settings.outOfOrderRanges);
     this.rto = settings.initialRtoMs;
     this.sent = new Transmissions(context.transmissions);
     this.control = createCongestionControl(settings.congestionControl, settings.bbrToleratedLoss);

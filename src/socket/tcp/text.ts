@@ -6,6 +6,7 @@ import { noteText } from "./buffer-tuning.ts";
 import { acknowledgeNow, acknowledgeSoon, noteTextAfterSilence, startQuickAcks } from "./delayed-ack.ts";
 import { lackPages } from "./pressure.ts";
 import { DUPLICATE_THRESHOLD } from "./rack.ts";
+import { gapsOf, reportOf } from "./sack.ts";
 import { seqAdd, seqDiff } from "./seq.ts";
 import { CLOSED, type Consumer, mayReceive, type Tcb, TIME_WAIT } from "./tcb.ts";
 import { schedule } from "./timers.ts";
@@ -34,8 +35,9 @@ export function processTextAndFin(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, 
 /** Seventh, the segment text. */
 export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
   const { stats } = tcb.context;
-  const { outOfOrder, receiveBuffer } = tcb;
+  const { receiveBuffer } = tcb;
   const distance = seqDiff(seg.seq, tcb.rcvNxt);
+  const outOfOrder = distance > 0 ? gapsOf(tcb) : tcb.outOfOrder;
   if (distance > 0) {
     stats.tcpOutOfOrder++;
     // RFC 5681 4.2: the peer learns of the gap by a duplicate ACK for each segment behind it, not delayed. A
@@ -113,11 +115,11 @@ export function takeStored(tcb: Tcb, length: number, tsEcr: number, now: number,
 
 /** Text ahead of a gap, which the next ACKs tell the peer of. */
 function noteOutOfOrder(tcb: Tcb, seq: number, distance: number, length: number): void {
-  const { outOfOrder, sackReport } = tcb;
+  const { outOfOrder } = tcb;
   noteKnown(tcb, seq, distance, length);
   if (outOfOrder.count === 0) tcb.context.pressure.gapped.push(tcb.index);
   outOfOrder.add(distance, distance + length);
-  sackReport.note(seq);
+  reportOf(tcb).note(seq);
 }
 
 /** RFC 2883 4.2: what of the text at `distance` from RCV.NXT was there before; of several pieces, the first. */
@@ -127,7 +129,7 @@ function noteKnown(tcb: Tcb, seq: number, distance: number, length: number): voi
   if (known === outOfOrder.count) return;
   const from = Math.max(outOfOrder.start(known), distance);
   const to = Math.min(outOfOrder.end(known), distance + length);
-  if (from < to) tcb.sackReport.noteDuplicate(seqAdd(seq, from - distance), to - from);
+  if (from < to) reportOf(tcb).noteDuplicate(seqAdd(seq, from - distance), to - from);
 }
 
 /**

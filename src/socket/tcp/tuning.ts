@@ -40,6 +40,7 @@ export const UNTUNED: Tuning = {
  * @throws StackError EINVAL
  */
 export function tuned(tuning: Tuning, changes: TuningOptions): Tuning {
+  if (changesNothing(changes)) return tuning;
   const next: Tuning = {
     receiveBuffer: changes.receiveBuffer ?? tuning.receiveBuffer,
     sendBuffer: changes.sendBuffer ?? tuning.sendBuffer,
@@ -58,6 +59,17 @@ export function tuned(tuning: Tuning, changes: TuningOptions): Tuning {
     );
   }
   return next;
+}
+
+/** Connections that want nothing in particular share one record. */
+function changesNothing(changes: TuningOptions): boolean {
+  return (
+    changes.receiveBuffer === undefined &&
+    changes.sendBuffer === undefined &&
+    changes.notSentLimit === undefined &&
+    changes.typeOfService === undefined &&
+    changes.timeToLive === undefined
+  );
 }
 
 /** Gives a connection another tuning: its buffers become what that says, its segments are settled by the SYNs. */
