@@ -30,7 +30,7 @@ import { CLOSED, DUE_RST, Tcb } from "./tcp/tcb.ts";
 import { TcpSocket } from "./tcp/tcp-socket.ts";
 import { mayReopen } from "./tcp/time-wait.ts";
 import { runTimers, runTimeWaits } from "./tcp/timers.ts";
-import { enterClosed, signal } from "./tcp/transitions.ts";
+import { abandon, enterClosed, signal } from "./tcp/transitions.ts";
 import { tuned, UNTUNED } from "./tcp/tuning.ts";
 import { checkUserTimeout } from "./tcp/user-timeout.ts";
 import { needsWindowUpdate } from "./tcp/window.ts";
@@ -140,6 +140,9 @@ export class SocketSet {
       throw error;
     }
     const listener = new TcpListener(context, index, spec, (closed) => {
+      for (const socket of this.sockets) {
+        if (socket instanceof Tcb && closed.queue.isPending(socket)) abandon(socket, "ECONNABORTED");
+      }
       opens.listeners.remove(closed);
       context.tcpPorts.release(spec.address, spec.port);
       this.giveIndex(closed.index);

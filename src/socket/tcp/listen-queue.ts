@@ -1,5 +1,8 @@
 import { ACCEPTABLE } from "../events.ts";
-import type { Tcb } from "./tcb.ts";
+import { SYN_RECEIVED, type Tcb } from "./tcb.ts";
+
+/** So many connections that are over may be among those that wait to be accepted, and as many as these. */
+const SLACK = 64;
 
 /** What a listener's queue signals to. */
 export interface ListenOwner {
@@ -34,8 +37,11 @@ export class ListenQueue {
   connections = 0;
   private readonly owner: ListenOwner;
   private readonly all: HalfOpenCount;
-  private readonly halfOpen = new Set<Tcb>();
-  private readonly complete = new Set<Tcb>();
+  private halfOpen = 0;
+  /** Those that wait to be accepted, from `first` on, and such as were over before; how many wait. */
+  private readonly complete: Tcb[] = [];
+  private first = 0;
+  acceptable = 0;
 
   constructor(
     owner: ListenOwner,
@@ -51,18 +57,14 @@ export class ListenQueue {
     this.maxConnections = maxConnections;
   }
 
-  get acceptable(): number {
-    return this.complete.size;
-  }
-
   /** Is there room for another half-open connection, here and in the stack? */
   get mayOpen(): boolean {
-    return this.halfOpen.size < this.halfOpenLimit && this.all.count < this.all.limit;
+    return this.halfOpen < this.halfOpenLimit && this.all.count < this.all.limit;
   }
 
   /** Is there room for a handshake to complete? */
   get mayComplete(): boolean {
-    return this.complete.size < this.backlog;
+    return this.acceptable < this.backlog;
   }
 
   /** Are there as many connections as there may be? */
@@ -71,42 +73,64 @@ export class ListenQueue {
   }
 
   addHalfOpen(tcb: Tcb): void {
-    this.halfOpen.add(tcb);
+    this.halfOpen++;
     this.all.count++;
     tcb.listen = this;
   }
 
   /** The handshake of a half-open connection is complete. */
   promote(tcb: Tcb): void {
-    this.halfOpen.delete(tcb);
+    this.halfOpen--;
     this.all.count--;
-    this.complete.add(tcb);
+    this.tidy();
+    this.complete.push(tcb);
+    this.acceptable++;
     this.connections++;
     this.owner.signal(ACCEPTABLE);
   }
 
-  /** Takes the oldest complete connection out, or returns `null`. */
+  /** Takes the oldest complete connection out, or returns `null`; the caller makes the program its holder. */
   accept(): Tcb | null {
-    for (const tcb of this.complete) {
-      this.complete.delete(tcb);
+    const { complete } = this;
+    while (this.first < complete.length) {
+      const tcb = complete[this.first++];
+      if (!this.isPending(tcb)) continue;
+      this.acceptable--;
       return tcb;
     }
+    this.first = 0;
+    complete.length = 0;
     return null;
   }
 
-  /** The connection is over, or of no more concern. */
+  /** The connection, which has its state yet, is over, or of no more concern. */
   remove(tcb: Tcb): void {
-    if (this.halfOpen.delete(tcb)) {
-      this.all.count--;
-    } else {
-      this.complete.delete(tcb);
-      this.connections--;
-    }
     tcb.listen = null;
+    if (tcb.state === SYN_RECEIVED) {
+      this.halfOpen--;
+      this.all.count--;
+      return;
+    }
+    this.connections--;
+    if (tcb.holder !== null) return;
+    this.acceptable--;
+    this.tidy();
   }
 
-  /** Everyone who was not accepted, for a listener that closes. */
-  *pending(): Iterable<Tcb> {
-    yield* [...this.halfOpen, ...this.complete];
+  /** Is the connection here, and not accepted? */
+  isPending(tcb: Tcb): boolean {
+    return tcb.listen === this && tcb.holder === null;
+  }
+
+  /** Forgets those that were accepted, and those that are over without, where they are many. */
+  private tidy(): void {
+    if (this.complete.length <= 2 * this.acceptable + SLACK) return;
+    let kept = 0;
+    for (let at = this.first; at < this.complete.length; at++) {
+      const tcb = this.complete[at];
+      if (this.isPending(tcb)) this.complete[kept++] = tcb;
+    }
+    this.complete.length = kept;
+    this.first = 0;
   }
 }

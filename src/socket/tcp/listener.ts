@@ -7,7 +7,6 @@ import { validateCongestionControl } from "./congestion/control-factory.ts";
 import { ListenQueue } from "./listen-queue.ts";
 import { checkSegmentSize, type TcpSettings } from "./settings.ts";
 import { TcpSocket } from "./tcp-socket.ts";
-import { abandon } from "./transitions.ts";
 import { type Tuning, type TuningOptions, tuned, UNTUNED } from "./tuning.ts";
 import { checkUserTimeout, setUserTimeout } from "./user-timeout.ts";
 
@@ -149,7 +148,6 @@ export class TcpListener {
   /** Frees the port. Connections that were not accepted are reset. */
   close(): void {
     if (this.index === -1) return;
-    for (const tcb of this.queue.pending()) abandon(tcb, "ECONNABORTED");
     this.onClose(this);
   }
 
