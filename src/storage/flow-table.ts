@@ -12,11 +12,12 @@ export interface AddressWords {
 const SLOT = 2;
 const VALUE = 0;
 const HASH = 1;
-// What is known of a flow, by its value: both ports, local address, remote address.
-const ROW = 9;
+// What is known of a flow, by its value: both ports, local address, remote address, and the hash of them.
+const ROW = 10;
 const PORTS = 0;
 const LOCAL = 1;
 const REMOTE = 5;
+const ROW_HASH = 9;
 
 /**
  * (local address, local port, remote address, remote port) -> socket number: open addressing with linear probing in
@@ -59,11 +60,11 @@ export class FlowTable {
 
   /** Adds a flow that is not in the table yet; the caller keeps to the capacity. */
   add(local: AddressWords, localPort: number, remote: AddressWords, remotePort: number, value: number): void {
+    const { rows, slots } = this;
     const ports = (localPort << 16) | remotePort;
     const slot = this.locate(local, remote, ports);
-    this.slots[slot * SLOT + VALUE] = value + 1;
-    this.slots[slot * SLOT + HASH] = this.located;
-    const { rows } = this;
+    slots[slot * SLOT + VALUE] = value + 1;
+    slots[slot * SLOT + HASH] = this.located;
     const at = value * ROW;
     rows[at + PORTS] = ports;
     rows[at + LOCAL] = local.w0;
@@ -74,14 +75,17 @@ export class FlowTable {
     rows[at + REMOTE + 1] = remote.w1;
     rows[at + REMOTE + 2] = remote.w2;
     rows[at + REMOTE + 3] = remote.w3;
+    rows[at + ROW_HASH] = this.located;
   }
 
-  /** Takes a flow out; does nothing when it is not there. */
-  delete(local: AddressWords, localPort: number, remote: AddressWords, remotePort: number): void {
+  /** Takes the flow with this value out; does nothing when it is not there. */
+  delete(value: number): void {
     const { slots, mask } = this;
-    let hole = this.locate(local, remote, (localPort << 16) | remotePort);
-    const value = slots[hole * SLOT + VALUE] - 1;
-    if (value === -1) return;
+    let hole = this.rows[value * ROW + ROW_HASH] & mask;
+    while (slots[hole * SLOT + VALUE] !== value + 1) {
+      if (slots[hole * SLOT + VALUE] === 0) return;
+      hole = (hole + 1) & mask;
+    }
     // Its row stays as it is.
     if (this.last === value) this.last = -1;
     let slot = hole;

@@ -26,7 +26,7 @@ describe("FlowTable", () => {
   test("deleting what is not there does nothing", () => {
     const table = new FlowTable(4, 1, 2);
     table.add(LOCAL, 1, REMOTE, 1, 0);
-    table.delete(LOCAL, 2, REMOTE, 1);
+    table.delete(1);
     expect(table.find(LOCAL, 1, REMOTE, 1)).toBe(0);
   });
 
@@ -36,7 +36,7 @@ describe("FlowTable", () => {
     for (let port = 1; port <= 16; port++) {
       expect(table.find(LOCAL, 80, REMOTE, port)).toBe(port - 1);
       expect(table.find(LOCAL, 80, REMOTE, port)).toBe(port - 1);
-      table.delete(LOCAL, 80, REMOTE, port);
+      table.delete(port - 1);
       expect(table.find(LOCAL, 80, REMOTE, port)).toBe(-1);
       for (let other = port + 1; other <= 16; other++)
         expect(table.find(LOCAL, 80, REMOTE, other)).toBe(other - 1);
@@ -47,7 +47,8 @@ describe("FlowTable", () => {
     const table = new FlowTable(4, 1, 2);
     table.add(LOCAL, 80, REMOTE, 1, 3);
     expect(table.find(LOCAL, 80, REMOTE, 1)).toBe(3);
-    table.delete(LOCAL, 80, REMOTE, 1);
+    table.delete(3);
+    table.delete(3);
     table.add(LOCAL, 80, REMOTE, 2, 3);
     expect(table.find(LOCAL, 80, REMOTE, 1)).toBe(-1);
     expect(table.find(LOCAL, 80, REMOTE, 2)).toBe(3);
@@ -63,7 +64,7 @@ describe("FlowTable", () => {
       const port = randomBelow(random, 600);
       const known = model.get(port);
       if (known !== undefined) {
-        table.delete(LOCAL, 80, REMOTE, port);
+        table.delete(known);
         model.delete(port);
         free.splice(randomBelow(random, free.length + 1), 0, known);
       } else {

@@ -130,7 +130,7 @@ export function enterClosed(tcb: Tcb, error: ErrorCode | null): void {
   tcb.error = error;
   tcb.due &= DUE_RST;
   tcb.duplicateAcksDue = 0;
-  context.flows.delete(tcb.local, tcb.localPort, tcb.remote, tcb.remotePort);
+  context.flows.delete(tcb.index);
   context.awake.remove(tcb.index);
   signal(tcb, CLOSED_EVENT | READABLE | WRITABLE);
 }

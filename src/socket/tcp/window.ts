@@ -14,9 +14,8 @@ export const FEWEST_UNITS = 4;
 
 /** The smallest shift with which a window field can name `bytes` (RFC 7323 2.3). */
 export function windowShiftFor(bytes: number): number {
-  let shift = 0;
-  while (shift < LARGEST_SHIFT && LARGEST_FIELD << shift < bytes) shift++;
-  return shift;
+  const units = Math.ceil(bytes / LARGEST_FIELD);
+  return units <= 1 ? 0 : Math.min(32 - Math.clz32(units - 1), LARGEST_SHIFT);
 }
 
 /**
