@@ -216,12 +216,12 @@ export class Stack {
       more = count < RECEIVE_BATCH && receiveMore(device, received)
     ) {
       count++;
+      if (flow.joins()) continue;
       if (link !== null) {
         ethernetInput(iface, link, this.sockets, received);
         continue;
       }
       const { bytes, offset, length, checksumOffloaded, segmentSize } = received;
-      if (flow.joins(bytes, offset, length, checksumOffloaded)) continue;
       ipInput(iface, this.sockets, bytes, offset, length, checksumOffloaded, segmentSize);
     }
     flow.endTrain();

@@ -60,7 +60,6 @@ export function ethernetInput(iface: Interface, link: EthernetLink, sockets: Soc
         stats.ipv4NotForUs++;
         return;
       }
-      if (iface.flow.joins(bytes, at, rest, frame.checksumOffloaded)) return;
       ipInput(iface, sockets, bytes, at, rest, frame.checksumOffloaded, frame.segmentSize);
       return;
     case ETHERTYPE_ARP:

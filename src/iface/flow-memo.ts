@@ -1,5 +1,12 @@
+import type { Frame } from "../device.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
-import { isNextText, mayLeadTrain, receiveNextText, receiveTrain } from "../socket/tcp/input.ts";
+import {
+  isNextText,
+  mayLeadTrain,
+  receiveFollower,
+  receiveNextText,
+  receiveTrain,
+} from "../socket/tcp/input.ts";
 import { seqAdd } from "../socket/tcp/seq.ts";
 import type { Tcb } from "../socket/tcp/tcb.ts";
 import { receiveWindow } from "../socket/tcp/window.ts";
@@ -29,6 +36,10 @@ const FLAGS_TIMESTAMPS = word(0x80, ACK, 0, 0);
 const TIMESTAMPS = word(1, 1, 8, 10);
 // All but PSH of the word with the flags and the window.
 const LIKE_MASK = ~word(0, PSH, 0, 0);
+/** That an Ethernet header with a tag reaches into. */
+const LINK_WORDS = 5;
+// Of an Ethernet header the first two bytes share their word with what is no part of it.
+const LINK_MASK = word(0, 0, 0xff, 0xff);
 
 /**
  * Header prediction for the flow whose text arrived last: nearly every packet of a bulk transfer has the addresses and
@@ -38,9 +49,16 @@ const LIKE_MASK = ~word(0, PSH, 0, 0);
  *
  * Packets that follow such a one in the same batch, and are like it but for the sequence number, are a train: of each only
  * the text is taken, and TCP is told of all of them when the train ends. That is before anybody else looks at the
- * connection, so it is as if they had been taken one by one.
+ * connection, so it is as if they had been taken one by one. Where the program's consumer is shown the text, it may look:
+ * there TCP is told of each.
+ *
+ * What stands before the IP header in the frame is the same for all of a train, so that what was found right of the first
+ * one's is right.
  */
 export class FlowMemo {
+  /** The frame that is being processed, and where its segment's fields go: the interface's. */
+  private readonly frame: Frame;
+  private readonly seg: TcpSegment;
   private tcb: Tcb | null = null;
   private array: Uint8Array = new Uint8Array(0);
   /** `array`'s memory, from a multiple of four on. */
@@ -51,7 +69,7 @@ export class FlowMemo {
   /** The sum of the pseudo-header without the length. */
   private pseudoHeader = 0;
 
-  // The train: its first packet, which was taken the usual way, and how many have followed.
+  // The train: its first packet, which was taken the usual way, and how many have followed that TCP is not told of.
   /** A packet may follow, with this sequence number. */
   private isOpen = false;
   private nextSeq = 0;
@@ -62,6 +80,8 @@ export class FlowMemo {
   private textLength = 0;
   /** Bytes for which the receive window still has room. */
   private room = 0;
+  /** There is a consumer that may be shown the text. */
+  private isShown = false;
   private hasTimestamp = false;
   private tsEcr = 0;
   // Its words: of the IP header the first three, and the sum of those that stay the same; the ACK, and so on.
@@ -73,6 +93,14 @@ export class FlowMemo {
   private flags = 0;
   private timestamp = 0;
   private echo = 0;
+  /** Bytes of the link's header, an Ethernet header of 14 bytes or 18, and their words; the first one holds two of them. */
+  private linkLength = 0;
+  private readonly linkWords = new Int32Array(LINK_WORDS);
+
+  constructor(frame: Frame, seg: TcpSegment) {
+    this.frame = frame;
+    this.seg = seg;
+  }
 
   /** A packet with text of `tcb` was at `offset`; it has passed every check. */
   learn(bytes: Uint8Array, offset: number, seg: TcpSegment, tcb: Tcb): void {
@@ -158,15 +186,20 @@ export class FlowMemo {
     this.flags = words[at + 8];
     this.timestamp = words[at + 11];
     this.echo = words[at + 12];
+    this.isShown = tcb.consumer !== null;
+    this.linkLength = offset - this.frame.offset;
+    this.noteLink(at);
     return true;
   }
 
   /**
-   * Takes the text of a packet that is like the train's first one, but that its text is what comes next. Else returns `false`,
-   * and nothing has happened.
+   * Takes the text of the frame's packet where it is like the train's first one, but that its text is what comes next. Else
+   * returns `false`, and nothing has happened.
    */
-  joins(bytes: Uint8Array, offset: number, length: number, checksumKnown: boolean): boolean {
-    const { tcb, words } = this;
+  joins(): boolean {
+    const { tcb, words, frame, linkLength } = this;
+    const { bytes } = frame;
+    const offset = frame.offset + linkLength;
     const start = bytes.byteOffset + offset;
     if (!this.isOpen || tcb === null || bytes !== this.array || (start & 3) !== 0) return false;
     const at = start >>> 2;
@@ -187,8 +220,14 @@ export class FlowMemo {
     }
     const { total, textLength, nextSeq, room, followers } = this;
     const tcp = offset + IPV4_HEADER_LENGTH;
-    if (read32(bytes, tcp + 4) !== nextSeq || textLength > room || total > length) return false;
-    if (!checksumKnown && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
+    if (read32(bytes, tcp + 4) !== nextSeq || textLength > room || total > frame.length - linkLength)
+      return false;
+    if (linkLength > 0 && !this.isSameLink(at)) return false;
+    if (!frame.checksumOffloaded && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
+    if (this.isShown) {
+      this.showNext(tcb, bytes, offset);
+      return true;
+    }
     const { receiveBuffer } = tcb;
     const position = receiveBuffer.length + followers * textLength;
     if (receiveBuffer.lend(position, bytes, offset + this.headers, textLength) < textLength) return false;
@@ -196,6 +235,36 @@ export class FlowMemo {
     this.nextSeq = seqAdd(nextSeq, textLength);
     this.room = room - textLength;
     return true;
+  }
+
+  /** The same where the consumer is shown the text, and may do with the connection what it likes. */
+  private showNext(tcb: Tcb, bytes: Uint8Array, offset: number): void {
+    const { seg, nextSeq, textLength } = this;
+    seg.seq = nextSeq;
+    seg.payloadOffset = offset + this.headers;
+    seg.payloadLength = textLength;
+    tcb.context.stats.tcpSegmentsReceived++;
+    this.nextSeq = seqAdd(nextSeq, textLength);
+    this.room -= textLength;
+    receiveFollower(tcb, seg, bytes, tcb.context.now);
+    this.isOpen = tcb.rcvNxt === this.nextSeq && mayLeadTrain(tcb);
+  }
+
+  /** Remembers the link's header before the IP header at word `at`. */
+  private noteLink(at: number): void {
+    const { words, linkWords } = this;
+    const count = (this.linkLength + 3) >>> 2;
+    for (let i = 0; i < count; i++) linkWords[i] = words[at - 1 - i];
+  }
+
+  /** Is it the train's? It is as long as that, and so its first two bytes are half of a word. */
+  private isSameLink(at: number): boolean {
+    const { words, linkWords } = this;
+    const last = this.linkLength >>> 2;
+    for (let i = 0; i < last; i++) {
+      if (words[at - 1 - i] !== linkWords[i]) return false;
+    }
+    return ((words[at - 1 - last] ^ linkWords[last]) & LINK_MASK) === 0;
   }
 
   /** A batch of packets begins: what was known of the connection may have changed since the last one. */

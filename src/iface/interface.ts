@@ -78,7 +78,7 @@ export class Interface implements Path {
   readonly segment = new TcpSegment();
   readonly outgoing = new TcpSegment();
   readonly template = new HeaderTemplate();
-  readonly flow = new FlowMemo();
+  readonly flow = new FlowMemo(this.received, this.segment);
 
   /** What the next poll is to see to: see `link-events.ts`. */
   mtuChanged = false;

@@ -1,148 +1,16 @@
 import { describe, expect, test } from "bun:test";
-import type { Frame } from "../../src/device.ts";
-import { Stack, type TcpSocket } from "../../src/index.ts";
 import { type Random, randomBelow, seededRandom } from "../../src/random.ts";
 import { checksum } from "../../src/wire/checksum.ts";
 import { parseAddress } from "../../src/wire/ip-address.ts";
-import { ACK, FIN, finishTcpChecksum, PSH, RST, SYN, type TcpSegment } from "../../src/wire/tcp.ts";
-import { tcpPacket } from "../support/packets.ts";
-import { TestDevice } from "../support/test-device.ts";
+import { ACK, FIN, finishTcpChecksum, PSH, RST } from "../../src/wire/tcp.ts";
+import { Both, CLOCK, IRS, PEER, US } from "./flow-pair.ts";
 
 /**
  * Header prediction for the flow seen last must change nothing but the time it takes: the same packets go to a stack that
  * can predict and to one that can't, whose packets lie where no words can be compared, and both must do the same.
  */
 
-const PEER = "192.168.69.2";
-const US = "192.168.69.1";
-const ends = { from: PEER, to: US };
-const PORT = 9;
-const PEER_PORT = 40_000;
-const IRS = 1_000;
-/** The peer's clock at the start; its numbers wrap soon. */
-const CLOCK = 0x7fff_fff0;
 const PACKETS = 4_000;
-
-/** Gives its frames at an odd place, where `FlowMemo` has to pass. */
-class OddDevice extends TestDevice {
-  private readonly moved = new Uint8Array(65_600);
-
-  override receive(frame: Frame): boolean {
-    if (!super.receive(frame)) return false;
-    this.moved.fill(0xdd, 0, 2_000);
-    this.moved.set(frame.bytes.subarray(frame.offset, frame.offset + frame.length), 5);
-    frame.bytes = this.moved;
-    frame.offset = 5;
-    return true;
-  }
-}
-
-/** A stack with one connection, and all that can be seen of it. */
-class Subject {
-  readonly device: TestDevice;
-  readonly stack = new Stack({ random: seededRandom(1), memory: 1 << 20, maxSockets: 16 });
-  private socket: TcpSocket | null = null;
-  private readonly received: number[] = [];
-  private readonly sent: string[] = [];
-  private readonly target = new Uint8Array(65_536);
-
-  constructor(device: TestDevice) {
-    this.device = device;
-    this.stack.addInterface({ device, addresses: [`${US}/24`] });
-    const listener = this.stack.sockets.listen({ port: PORT });
-    listener.handler = () => {
-      this.socket ??= listener.accept();
-    };
-  }
-
-  /** What one poll finds, however many packets it is. @param vouched the device says that the checksums are right */
-  arrive(packets: readonly Uint8Array[], now: number, vouched: boolean, reads: boolean): void {
-    for (const packet of packets) {
-      if (vouched) this.device.injectJoined(packet, 1_000);
-      else this.device.inject(packet);
-    }
-    while (this.stack.poll(now));
-    this.sent.push(...this.device.take().map((bytes) => Buffer.from(bytes).toString("hex")));
-    // Now and then a byte is left, so that not every piece meets an empty buffer.
-    const { socket, target } = this;
-    if (!reads || socket === null || socket.readableBytes === 0) return;
-    const left = packets[0].length & 1;
-    const count = socket.read(target, 0, Math.max(socket.readableBytes - left, 1));
-    this.received.push(...target.subarray(0, Math.max(count, 0)));
-  }
-
-  /** Since it was asked last. */
-  seen() {
-    const { state, sndWnd, rcvWnd, bytesReceived } = this.socket?.info() ?? {};
-    const [received, sent] = [this.received.splice(0), this.sent.splice(0)];
-    return { received, sent, state, sndWnd, rcvWnd, bytesReceived, ...this.stack.stats };
-  }
-}
-
-class Both {
-  private readonly timestamps: boolean;
-  private now = 1_000;
-  private readonly predicting = new Subject(new TestDevice());
-  private readonly plodding = new Subject(new OddDevice());
-
-  constructor(timestamps = false) {
-    this.timestamps = timestamps;
-  }
-
-  /** A segment of the peer's; with timestamps, one of its clock. */
-  segment(fields: Partial<TcpSegment>, length: number): Uint8Array {
-    const clock = this.timestamps ? { hasTimestamp: true, tsVal: (CLOCK + this.now - 1_000) | 0 } : {};
-    return segment({ ...clock, ...fields }, length);
-  }
-
-  arrives(packet: Uint8Array, vouched = false): void {
-    this.arrive([packet], vouched);
-  }
-
-  /** All of them between two polls. */
-  arrive(packets: readonly Uint8Array[], vouched = false): void {
-    this.now += 1;
-    this.predicting.arrive(packets, this.now, vouched, this.reads);
-    this.plodding.arrive(packets, this.now, vouched, this.reads);
-    const seen = this.predicting.seen();
-    expect(seen).toEqual(this.plodding.seen());
-    this.bytesReceived = seen.bytesReceived ?? 0;
-  }
-
-  /** In order, up to now. */
-  bytesReceived = 0;
-  /** The program reads what has arrived. */
-  reads = true;
-
-  get stats() {
-    return this.predicting.stack.stats;
-  }
-
-  get iss(): number {
-    return this.lastSeq;
-  }
-
-  private lastSeq = 0;
-
-  /** The handshake; our ISN is the same in both. */
-  open(): void {
-    const usual = { sourcePort: PEER_PORT, destinationPort: PORT, flags: SYN, window: 65_535 };
-    const syn = { ...usual, seq: IRS, hasTimestamp: this.timestamps, tsVal: CLOCK };
-    for (const subject of [this.predicting, this.plodding]) {
-      subject.device.inject(tcpPacket(ends, syn));
-      while (subject.stack.poll(this.now));
-      const [answer] = subject.device.take();
-      this.lastSeq = new DataView(answer.buffer, answer.byteOffset).getInt32(24);
-    }
-    this.arrives(this.segment({ seq: IRS + 1, ack: this.lastSeq + 1 }, 0));
-  }
-}
-
-function segment(fields: Partial<TcpSegment>, length: number): Uint8Array {
-  const text = Uint8Array.from({ length }, (_, i) => ((fields.seq ?? 0) + i) & 255);
-  const usual = { sourcePort: PEER_PORT, destinationPort: PORT, flags: ACK, window: 65_535 };
-  return tcpPacket(ends, { ...usual, ...fields }, text);
-}
 
 /** Sums are made right again, so that what was changed is all that is wrong. */
 function completed(packet: Uint8Array): Uint8Array {
@@ -165,7 +33,7 @@ for (const timestamps of [false, true]) {
       test(`${at < 20 ? `byte ${at} of IP's header` : tcp} changed, with right sums and with wrong ones`, () => {
         for (const repaired of [true, false]) {
           for (const bit of [1, 2, 4, 8, 16, 32, 64, 128]) {
-            const both = new Both(timestamps);
+            const both = new Both({ timestamps });
             both.open();
             const ack = both.iss + 1;
             both.arrives(both.segment({ seq: IRS + 1, ack }, 100));
@@ -190,7 +58,7 @@ for (const timestamps of [false, true]) {
 
 test("trains that exceed the window are treated alike", () => {
   for (const timestamps of [false, true]) {
-    const both = new Both(timestamps);
+    const both = new Both({ timestamps });
     both.open();
     both.reads = false;
     const ack = both.iss + 1;
@@ -208,7 +76,7 @@ test("any packets of a conversation, in any order, are treated alike", () => {
   const random = seededRandom(7);
   let predicted = 0;
   for (let round = 0; round < 8; round++) {
-    const both = new Both((round & 2) !== 0);
+    const both = new Both({ timestamps: (round & 2) !== 0 });
     both.open();
     const ack = both.iss + 1;
     let seq = IRS + 1;

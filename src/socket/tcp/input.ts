@@ -125,11 +125,18 @@ export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, no
 export function mayLeadTrain(tcb: Tcb): boolean {
   return (
     tcb.state === ESTABLISHED &&
-    tcb.consumer === null &&
+    tcb.trace === null &&
     tcb.outOfOrder.count === 0 &&
     tcb.duplicateAcksDue === 0 &&
     !tcb.finPending
   );
+}
+
+/** Takes a segment that is next text behind one that was, and like it but that it brings what comes next. */
+export function receiveFollower(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
+  tcb.segmentsReceived++;
+  tcb.sndWl1 = seg.seq;
+  receiveText(tcb, seg, bytes, now);
 }
 
 /**
