@@ -1,6 +1,6 @@
 /** The one place where C functions are looked up. */
 
-import { dlopen, FFIType, read } from "bun:ffi";
+import { dlopen, FFIType, type Pointer, read } from "bun:ffi";
 import { StackError } from "../../src/errors.ts";
 
 const { i32, u32, u64, i64_fast, ptr } = FFIType;
@@ -10,8 +10,6 @@ const { i32, u32, u64, i64_fast, ptr } = FFIType;
 const SYMBOLS = {
   open: { args: [ptr, i32], returns: i32 },
   close: { args: [i32], returns: i32 },
-  read: { args: [i32, ptr, u64], returns: i32 },
-  write: { args: [i32, ptr, u64], returns: i32 },
   ioctl: { args: [i32, u64, ptr], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
   poll: { args: [ptr, u64, i32], returns: i32 },
@@ -32,10 +30,17 @@ const SYMBOLS = {
   __errno_location: { args: [], returns: ptr },
 } as const;
 
+// read(2) and write(2) move every frame. A C library's are points at which a thread may be cancelled, and so begin and end
+// with 10 ns of atomic operations each; and a length that is a `u64` goes through the engine's slow path, a pointer does not.
+const MOVE = { syscall: { args: [i32, i32, ptr, ptr], returns: i32 } } as const;
+const MOVES = process.arch === "arm64" ? { read: 63, write: 64 } : { read: 0, write: 1 };
+
 type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>;
 
 /** C functions as they are, and the error number of the one called last. */
 export type Libc = Omit<Library["symbols"], "__errno_location"> & {
+  read(fd: number, bytes: Uint8Array, length: number): number;
+  write(fd: number, bytes: Uint8Array, length: number): number;
   /** Only right directly after the call that failed. */
   errno(): number;
 };
@@ -71,7 +76,13 @@ export function libc(): Libc {
     // Each thread has one errno at a place of its own, and a module belongs to one thread.
     const place = __errno_location();
     if (place === null) continue;
-    loaded = { ...functions, errno: () => read.i32(place, 0) };
+    const move = dlopen(name, MOVE).symbols.syscall;
+    loaded = {
+      ...functions,
+      read: (fd, bytes, length) => move(MOVES.read, fd, bytes, length as Pointer),
+      write: (fd, bytes, length) => move(MOVES.write, fd, bytes, length as Pointer),
+      errno: () => read.i32(place, 0),
+    };
     return loaded;
   }
   throw new StackError(
