@@ -109,7 +109,8 @@ export function growSendBuffer(tcb: Tcb, flight: number): boolean {
   const { context, sendBuffer } = tcb;
   const most = sendBufferLimit(tcb);
   if (2 * flight < sendBuffer.limit || sendBuffer.limit >= most) return false;
-  if (tcb.srtt < NEAR_MS) return false;
+  // What is under way to a peer that is near is mostly in queues, which makes the smoothed round-trip time long.
+  if (tcb.loss.minRttMs < NEAR_MS) return false;
   // Half of what writers may still take of the pool.
   const shared = sendBuffer.length + (sendBuffer.pagesLeft * PAGE_SIZE) / 2;
   const limit = Math.min(3 * flight, most, shared);

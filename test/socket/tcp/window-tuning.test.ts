@@ -236,6 +236,9 @@ describe("the send buffer", () => {
     const s = tuned({ rttMs: 0.3 });
     writesOften(s, 0.3);
     expect(limits(s).send).toBe(20_000);
+    // What is under way waits in a queue now, and more would only wait longer.
+    writesOften(s, 5);
+    expect(limits(s).send).toBe(20_000);
   });
 
   scenario("nor beyond what writers may take of the pool", () => {
