@@ -21,6 +21,7 @@ import { schedule } from "./timers.ts";
 import { rttByTimestamp } from "./timestamps.ts";
 import { scheduleProbe } from "./tlp.ts";
 import { enterClosed, enterEstablished, onOurFinAcked, ready } from "./transitions.ts";
+import { beforeUserTimeout } from "./user-timeout.ts";
 
 /** The segment is dropped; nothing of it is processed further. */
 export const STOP = 0;
@@ -137,7 +138,7 @@ function takeNews(tcb: Tcb, seg: TcpSegment, acked: number, isBare: boolean): vo
     keepEchoMark(tcb);
     // RFC 6298 5.2 and 5.3.
     if (flightSize(tcb) === 0) tcb.retransmitAt = NEVER;
-    else if (restartTimer && !tcb.probing) tcb.retransmitAt = now + tcb.rto;
+    else if (restartTimer && !tcb.probing) tcb.retransmitAt = beforeUserTimeout(tcb, now + tcb.rto);
   }
   scheduleProbe(tcb, now);
   ready(tcb);

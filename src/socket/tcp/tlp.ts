@@ -5,6 +5,7 @@ import { seqGeq, seqGt } from "./seq.ts";
 import { DUE_TAIL_PROBE, ESTABLISHED, type Tcb } from "./tcb.ts";
 import { schedule } from "./timers.ts";
 import { ready } from "./transitions.ts";
+import { beforeUserTimeout } from "./user-timeout.ts";
 
 /**
  * RFC 8985 7, tail loss probe: where the end of a flight is lost, nothing comes back that would tell. Its last segment, or
@@ -46,7 +47,7 @@ export function onProbeTimeout(tcb: Tcb, now: number): void {
   if (explainsSilence(tcb, now)) return;
   tcb.due |= DUE_TAIL_PROBE;
   // RFC 8985 7.3: the retransmission timer starts anew, behind the probe.
-  tcb.retransmitAt = now + tcb.rto;
+  tcb.retransmitAt = beforeUserTimeout(tcb, now + tcb.rto);
   ready(tcb);
 }
 

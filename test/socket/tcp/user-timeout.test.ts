@@ -37,6 +37,27 @@ describe("MUST-21: R2, settable for a connection", () => {
     s.failedWith("ETIMEDOUT");
   });
 
+  scenario("also where an ACK, or a tail loss probe, has started the retransmission timer anew", () => {
+    for (const [userTimeout, acked] of [
+      [150, true],
+      [400, false],
+    ] as const) {
+      const s = established({ rttMs: 100, tcp: { sack: true }, peerSack: true, mss: 100 });
+      s.socket.setUserTimeout(userTimeout);
+      s.writes(200);
+      s.sends({ seq: 1, length: 100 }, { seq: 101, length: 100 });
+      if (acked) {
+        s.passes(100);
+        s.receives({ ack: 101 });
+        s.sends({ flags: "R.", seq: 201, at: 250 });
+      } else {
+        s.sends({ seq: 101, length: 100, at: 202 });
+        s.sends({ flags: "R.", seq: 201, at: 400 });
+      }
+      s.failedWith("ETIMEDOUT");
+    }
+  });
+
   scenario("longer than the stack's", () => {
     const s = waiting(100_000, { tcp: { userTimeoutMs: 1_000 } });
     s.passes(50_000);
