@@ -18,7 +18,7 @@ import {
   type Tcb,
   TIME_WAIT,
 } from "./tcb.ts";
-import { processTextAndFin, receiveText, takeStored } from "./text.ts";
+import { processTextAndFin, receiveMoreText, receiveText, takeStored } from "./text.ts";
 import { schedule } from "./timers.ts";
 import { isEchoedNext, isFromThePast, lacksTimestamps, noteTimestamp } from "./timestamps.ts";
 import { enterClosed, enterTimeWait, ready } from "./transitions.ts";
@@ -136,7 +136,7 @@ export function mayLeadTrain(tcb: Tcb): boolean {
 export function receiveFollower(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
   tcb.segmentsReceived++;
   tcb.sndWl1 = seg.seq;
-  receiveText(tcb, seg, bytes, now);
+  receiveMoreText(tcb, seg, bytes, now);
 }
 
 /**

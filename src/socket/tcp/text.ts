@@ -53,14 +53,45 @@ export function receiveText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: n
   }
   const position = receiveBuffer.length + distance;
   const shown = position === 0 && outOfOrder.count === 0 ? show(tcb, seg, bytes) : 0;
+  if (shown !== -1) keepText(tcb, seg, bytes, now, distance, shown);
+}
+
+/**
+ * The same for text behind other text of the same poll, to which nothing is to be said but that it has arrived: no gap and no
+ * FIN is known.
+ */
+export function receiveMoreText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: number): void {
+  const shown = tcb.receiveBuffer.length === 0 ? show(tcb, seg, bytes) : 0;
   if (shown === -1) return;
+  if (shown < seg.payloadLength) {
+    keepText(tcb, seg, bytes, now, 0, shown);
+    return;
+  }
+  takeStored(tcb, shown, seg.tsEcr, now, shown);
+  acknowledgeSoon(tcb, shown, now);
+}
+
+/** Stores what the program has not taken, which begins `distance` behind RCV.NXT, and notes what has arrived. */
+function keepText(
+  tcb: Tcb,
+  seg: TcpSegment,
+  bytes: Uint8Array,
+  now: number,
+  distance: number,
+  shown: number,
+): void {
+  const { stats } = tcb.context;
+  const { outOfOrder, receiveBuffer } = tcb;
+  const position = receiveBuffer.length + distance;
   const at = seg.payloadOffset + shown;
   const rest = seg.payloadLength - shown;
-  let stored =
-    shown +
-    (distance === 0 && outOfOrder.count === 0
-      ? receiveBuffer.lend(position, bytes, at, rest)
-      : receiveBuffer.store(position, bytes, at, rest));
+  let stored = shown;
+  if (rest > 0) {
+    stored +=
+      distance === 0 && outOfOrder.count === 0
+        ? receiveBuffer.lend(position, bytes, at, rest)
+        : receiveBuffer.store(position, bytes, at, rest);
+  }
   if (stored < seg.payloadLength && distance === 0 && outOfOrder.count > 0) {
     // The pool is empty, and what fills the gap must not wait for pages that only it can free: the text behind the gap
     // is given up. The peer sends again what was not acknowledged.
