@@ -47,6 +47,7 @@ const DIRECTIONS = [
 ] as const;
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
+const WARM_UPS = 3;
 
 /** What was measured of one server, a number for each round; NaN where a measurement failed. */
 class Results {
@@ -173,9 +174,9 @@ try {
         try {
           const arena = await Arena.open(server, client, values.pin, arenas.length);
           arenas.push(arena);
-          // Once for nothing: engines compile what runs often.
-          await arena.transfer("tx", 1);
-          await arena.transfer("rx", 1);
+          // Once for nothing, and long: on two cores that are busy an engine is seconds behind with what runs often.
+          await arena.transfer("tx", WARM_UPS * seconds);
+          await arena.transfer("rx", WARM_UPS * seconds);
           entries.push({ arena, results: new Results() });
         } catch (error) {
           console.log(`${server.name} is left out, it did not start: ${error}\n`);
