@@ -18,7 +18,7 @@ const MOST_SEGMENTS = 1_000;
 const DEVIATIONS = 3;
 
 /** Do round-trip times show a queue? */
-function hasQueue(bbr: BbrState): boolean {
+export function hasQueue(bbr: BbrState): boolean {
   const thresholdMs = Math.max(LEAST_QUEUE_MS, Math.min(bbr.minRttMs / QUEUE_DIVISOR, MOST_QUEUE_MS));
   return bbr.rttMs - bbr.minRttMs > thresholdMs;
 }

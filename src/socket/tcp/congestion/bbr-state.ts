@@ -100,6 +100,11 @@ export class BbrState {
   inflightShortterm = UNKNOWN;
   inflightLongterm = UNKNOWN;
 
+  // Not the draft's: for how long in all, in ms, the peer's window had held text back at the start of this round, and of the
+  // one before.
+  heldMs = 0;
+  heldMsBefore = 0;
+
   // Not the draft's: bytes that came through, and that were lost, while round-trip times showed no queue.
   quietDelivered = 0;
   quietLost = 0;

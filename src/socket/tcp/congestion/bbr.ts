@@ -77,7 +77,7 @@ export class Bbr implements CongestionControl {
       updateLatestDeliverySignals(bbr, tcb, ack);
       updateCongestionSignals(bbr, tcb, ack);
       updateAckAggregation(bbr, tcb, ack, now);
-      checkFullBwReached(bbr, ack);
+      checkFullBwReached(bbr, tcb, ack);
       checkStartupDone(bbr, tcb, ack);
       checkDrainDone(bbr, tcb, now);
       updateProbeBwCyclePhase(bbr, tcb, ack, now);
