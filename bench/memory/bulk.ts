@@ -18,6 +18,7 @@ export interface Bulk {
 
 /** The floor and the connection take turns, for the machine may be slow for a while: it is then slow for both. */
 const SLICES = 16;
+const WARM_UPS = 3;
 
 /** Both ends write and read when they are told to; the pipe never runs empty. */
 class Flow {
@@ -61,13 +62,15 @@ class Flow {
   }
 }
 
-/** Moves `bytes` to warm up, and as many to measure. */
+/** Moves `bytes` to measure, and before that several times as many: the engine compiles bit by bit what runs once a round. */
 export function bulk(bytes: number, link: MemoryOptions): Bulk {
   const slice = Math.ceil(bytes / SLICES / BUFFER_SIZE) * BUFFER_SIZE;
   const floor = new CopyFloor();
   const flow = new Flow(link);
-  floor.move(slice * SLICES);
-  flow.move(slice * SLICES);
+  for (let i = 0; i < WARM_UPS; i++) {
+    floor.move(slice * SLICES);
+    flow.move(slice * SLICES);
+  }
   const floors: number[] = [];
   const flows: number[] = [];
   for (let i = 0; i < SLICES; i++) {
