@@ -91,18 +91,17 @@ export class StreamBuffer {
     return done;
   }
 
-  /**
-   * Does what `store` does, for text that comes next; but if it may, it leaves the bytes where they are for now: see
-   * `LentText`. Nothing is stored ahead of them.
-   */
+  /** Does what `store` does, but text that comes next is left where it is for now, if it may be: see `LentText`. */
   lend(position: number, source: Uint8Array, offset: number, count: number): number {
     const { lent } = this.pool;
     const { borrower } = lent;
-    const isNext =
-      borrower === this
-        ? position === lent.length
-        : borrower === null && this.extent === 0 && count >= WORTH_LENDING;
-    if (!isNext || !lent.hasRoomFor(source) || !this.takePages(position, count)) {
+    const mayBorrow = borrower === this || (borrower === null && this.extent === 0 && count >= WORTH_LENDING);
+    if (
+      !mayBorrow ||
+      position !== lent.length ||
+      !lent.hasRoomFor(source) ||
+      !this.takePages(position, count)
+    ) {
       return this.store(position, source, offset, count);
     }
     lent.add(this, source, offset, count);

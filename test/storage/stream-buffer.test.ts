@@ -247,6 +247,9 @@ describe("text that is lent", () => {
     buffer.advance(1_000);
     buffer.lend(1_000, frames, 1_000, 1_000);
     expect(lent.borrower).toBeNull();
+    const gapped = new StreamBuffer(pool, PAGE_SIZE);
+    gapped.lend(1_000, frames, 0, 1_000);
+    expect(lent.borrower).toBeNull();
     const other = new StreamBuffer(pool, PAGE_SIZE);
     other.lend(0, frames, 0, 100);
     expect(lent.borrower).toBeNull();

@@ -86,12 +86,7 @@ function keepText(
   const at = seg.payloadOffset + shown;
   const rest = seg.payloadLength - shown;
   let stored = shown;
-  if (rest > 0) {
-    stored +=
-      distance === 0 && outOfOrder.count === 0
-        ? receiveBuffer.lend(position, bytes, at, rest)
-        : receiveBuffer.store(position, bytes, at, rest);
-  }
+  if (rest > 0) stored += receiveBuffer.lend(position, bytes, at, rest);
   if (stored < seg.payloadLength && distance === 0 && outOfOrder.count > 0) {
     // The pool is empty, and what fills the gap must not wait for pages that only it can free: the text behind the gap
     // is given up. The peer sends again what was not acknowledged.
