@@ -19,7 +19,7 @@ import { Arena, type Server } from "./arena.ts";
 import type { DeviceType } from "./floor-link.ts";
 import { atLeast, printGoals, type Row, ratios, writeReport } from "./goals.ts";
 import { buildClient, buildPeers, FLOOR, GVISOR, GVISOR_GSO, LOOP, LWIP, ours, theirs } from "./servers.ts";
-import { describeMachine, interleaved, median, printTable, spread } from "./support.ts";
+import { describeMachine, interleaved, median, printTable, spread, WARM_UPS } from "./support.ts";
 
 const { values } = parseArgs({
   options: {
@@ -47,7 +47,6 @@ const DIRECTIONS = [
 ] as const;
 const rounds = Number(values.rounds);
 const seconds = Number(values.seconds);
-const WARM_UPS = 3;
 
 /** What was measured of one server, a number for each round; NaN where a measurement failed. */
 class Results {
@@ -174,7 +173,7 @@ try {
         try {
           const arena = await Arena.open(server, client, values.pin, arenas.length);
           arenas.push(arena);
-          // Once for nothing, and long: on two cores that are busy an engine is seconds behind with what runs often.
+          // Once for nothing, and long.
           await arena.transfer("tx", WARM_UPS * seconds);
           await arena.transfer("rx", WARM_UPS * seconds);
           entries.push({ arena, results: new Results() });

@@ -50,9 +50,9 @@ export const VNET_HEADER = 10;
 const ETHERNET_HEADER = 14;
 /** Where IP headers lie in a buffer, whatever precedes them. */
 export const IP_AT = 64;
+const LARGEST = 65536;
 /** Not a multiple of 4,096, so that the beginnings of slots do not compete for the same lines of the cache. */
-const LARGEST = 65536 as Pointer;
-const SLOT = IP_AT + 65536 + 64;
+const SLOT = IP_AT + LARGEST + 64;
 
 /** Frames that one call takes from a packet socket; bytes of a `struct mmsghdr`, and where the length is in it. */
 const SLOTS = 16;
@@ -114,7 +114,8 @@ export class Link {
 
   /** Reads one frame; the number of bytes from the IP header on, or less where there is none. */
   read(): number {
-    if (this.type !== "raw") return c.syscall(READ, this.fd, this.frame, LARGEST) + this.start - IP_AT;
+    if (this.type !== "raw")
+      return c.syscall(READ, this.fd, this.frame, LARGEST as Pointer) + this.start - IP_AT;
     if (this.next === this.filled) {
       this.next = 0;
       this.filled = Math.max(c.recvmmsg(this.fd, this.table, SLOTS, MSG_DONTWAIT, null), 0);

@@ -16,7 +16,7 @@ import { connections } from "./memory/connections.ts";
 import { frames } from "./memory/floors.ts";
 import { idle } from "./memory/idle.ts";
 import { AT_A_TIME, IDLE, memoryRows, printDetails, type Sizes, WAYS } from "./memory/tables.ts";
-import { describeMachine, flag, interleaved, Samples, word } from "./support.ts";
+import { describeMachine, flag, interleaved, Samples, WARM_UPS, word } from "./support.ts";
 
 /** A part that has not ended by then has gone wrong. */
 const PART_TIMEOUT_MS = 600_000;
@@ -40,9 +40,6 @@ async function collections(way: string): Promise<number> {
   const count = await collectionsOf(child, way, `${sizes.segments / 5}`, `${sizes.segments}`, "0");
   return (count * 1_000_000) / sizes.segments;
 }
-
-/** So often before it counts: connections go through nearly all of the stack, and the engine compiles it bit by bit. */
-const WARM_UPS = 3;
 
 /** What `run` comes to when it is warm. */
 function warmed<T>(run: () => T): T {

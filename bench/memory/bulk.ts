@@ -2,7 +2,7 @@
 
 import type { MemoryOptions } from "../../devices/index.ts";
 import { READABLE, WRITABLE } from "../../src/index.ts";
-import { median } from "../support.ts";
+import { median, WARM_UPS } from "../support.ts";
 import { BUFFER_SIZE, CopyFloor } from "./floors.ts";
 import { Pair, PORT, SERVER } from "./pair.ts";
 
@@ -18,7 +18,6 @@ export interface Bulk {
 
 /** The floor and the connection take turns, for the machine may be slow for a while: it is then slow for both. */
 const SLICES = 16;
-const WARM_UPS = 3;
 
 /** Both ends write and read when they are told to; the pipe never runs empty. */
 class Flow {
@@ -62,7 +61,7 @@ class Flow {
   }
 }
 
-/** Moves `bytes` to measure, and before that several times as many: the engine compiles bit by bit what runs once a round. */
+/** Moves `bytes` to measure, and before that several times as many. */
 export function bulk(bytes: number, link: MemoryOptions): Bulk {
   const slice = Math.ceil(bytes / SLICES / BUFFER_SIZE) * BUFFER_SIZE;
   const floor = new CopyFloor();

@@ -25,30 +25,31 @@ export const CLOCK = 0x7fff_fff0;
 /** The peer's hardware address. */
 export const PEER_MAC = "02:00:00:00:00:02";
 
-/** Gives its frames at an odd place, where `FlowMemo` has to pass. */
+/** Moves the frame's bytes into `aside`, to an odd place, where `FlowMemo` has to pass. */
+function moveAside(frame: Frame, aside: Uint8Array): void {
+  aside.fill(0xdd, 0, 2_000);
+  aside.set(frame.bytes.subarray(frame.offset, frame.offset + frame.length), 5);
+  frame.bytes = aside;
+  frame.offset = 5;
+}
+
 class OddDevice extends TestDevice {
-  private readonly moved = new Uint8Array(65_600);
+  private readonly aside = new Uint8Array(65_600);
 
   override receive(frame: Frame): boolean {
-    if (!super.receive(frame)) return false;
-    this.moved.fill(0xdd, 0, 2_000);
-    this.moved.set(frame.bytes.subarray(frame.offset, frame.offset + frame.length), 5);
-    frame.bytes = this.moved;
-    frame.offset = 5;
-    return true;
+    const isThere = super.receive(frame);
+    if (isThere) moveAside(frame, this.aside);
+    return isThere;
   }
 }
 
 class OddEthernetDevice extends EthernetDevice {
-  private readonly moved = new Uint8Array(65_600);
+  private readonly aside = new Uint8Array(65_600);
 
   override receive(frame: Frame): boolean {
-    if (!super.receive(frame)) return false;
-    this.moved.fill(0xdd, 0, 2_000);
-    this.moved.set(frame.bytes.subarray(frame.offset, frame.offset + frame.length), 5);
-    frame.bytes = this.moved;
-    frame.offset = 5;
-    return true;
+    const isThere = super.receive(frame);
+    if (isThere) moveAside(frame, this.aside);
+    return isThere;
   }
 }
 

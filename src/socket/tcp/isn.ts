@@ -4,6 +4,7 @@ import { keyedSipHash, type SipHash } from "../siphash.ts";
 
 /** The clock of RFC 9293 3.4.1 ticks every 4 microseconds. */
 const TICKS_PER_MS = 250;
+
 /**
  * Initial sequence numbers: ISN = M + F(local address, local port, remote address, remote port, secret), RFC 6528 3 and
  * RFC 9293 3.4.1. A new connection between the same ports starts ahead of the old one; nobody else can tell where.
