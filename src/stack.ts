@@ -217,6 +217,7 @@ export class Stack {
     ) {
       count++;
       if (flow.joins()) continue;
+      flow.endTrain();
       if (link !== null) {
         ethernetInput(iface, link, this.sockets, received);
         continue;

@@ -1,6 +1,7 @@
 import type { Frame } from "../device.ts";
 import type { SocketSet } from "../socket/socket-set.ts";
 import {
+  isNextAck,
   isNextText,
   mayLeadTrain,
   receiveFollower,
@@ -14,6 +15,7 @@ import { read16, read32 } from "../wire/bytes.ts";
 import { fold, halves, pseudoHeaderSum, sum, wordsOf } from "../wire/checksum.ts";
 import { ECN_CE, IPV4_HEADER_LENGTH, PROTOCOL_TCP } from "../wire/ipv4.ts";
 import { ACK, PSH, TCP_HEADER_LENGTH, type TcpSegment, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
+import { HeldAck } from "./held-ack.ts";
 
 /** Four bytes of a packet as the processor reads them at once. */
 const word = (...bytes: [number, number, number, number]) => new Int32Array(Uint8Array.from(bytes).buffer)[0];
@@ -42,15 +44,15 @@ const LINK_WORDS = 5;
 const LINK_MASK = word(0, 0, 0xff, 0xff);
 
 /**
- * Header prediction for the flow whose text arrived last: nearly every packet of a bulk transfer has the addresses and
- * ports of the one before, and brings the text behind it. That is found out by comparing words, and everything that the
- * long way through IP and TCP would check is checked here: both checksums, lengths, fragments. What is not as expected
- * goes that way.
+ * Header prediction for the flow that a packet was of last: nearly every packet of a bulk transfer has the addresses and
+ * ports of the one before, and brings the text behind it, or an ACK of more. That is found out by comparing words, and
+ * everything that the long way through IP and TCP would check is checked here: both checksums, lengths, fragments. What is
+ * not as expected goes that way.
  *
  * Packets that follow such a one in the same batch, and are like it but for the sequence number, are a train: of each only
  * the text is taken, and TCP is told of all of them when the train ends. That is before anybody else looks at the
  * connection, so it is as if they had been taken one by one. Where the program's consumer is shown the text, it may look:
- * there TCP is told of each.
+ * there TCP is told of each. A bare ACK waits for the end of the batch, and for the one that says more: see `HeldAck`.
  *
  * What stands before the IP header in the frame is the same for all of a train, so that what was found right of the first
  * one's is right.
@@ -60,6 +62,8 @@ export class FlowMemo {
   private readonly frame: Frame;
   private readonly seg: TcpSegment;
   private tcb: Tcb | null = null;
+  /** Whose packet came the long way last. */
+  private candidate: Tcb | null = null;
   private array: Uint8Array = new Uint8Array(0);
   /** `array`'s memory, from a multiple of four on. */
   private words: Int32Array = new Int32Array(0);
@@ -96,14 +100,22 @@ export class FlowMemo {
   /** Bytes of the link's header, an Ethernet header of 14 bytes or 18, and their words; the first one holds two of them. */
   private linkLength = 0;
   private readonly linkWords = new Int32Array(LINK_WORDS);
+  /** In the place of a train of text. */
+  private readonly held = new HeldAck();
 
   constructor(frame: Frame, seg: TcpSegment) {
     this.frame = frame;
     this.seg = seg;
   }
 
-  /** A packet with text of `tcb` was at `offset`; it has passed every check. */
-  learn(bytes: Uint8Array, offset: number, seg: TcpSegment, tcb: Tcb): void {
+  /**
+   * A packet of `tcb` was at `offset`, and has passed every check. Of bare ACKs it takes two of one flow to be learned: where
+   * flows take turns, nothing is gained by it.
+   */
+  learn(bytes: Uint8Array, offset: number, seg: TcpSegment, tcb: Tcb, isText: boolean): void {
+    const isAnother = tcb !== this.candidate;
+    this.candidate = tcb;
+    if (isAnother && !isText) return;
     if ((bytes.byteOffset + offset) & 3) return;
     if (bytes !== this.array) {
       this.array = bytes;
@@ -118,8 +130,8 @@ export class FlowMemo {
   }
 
   /**
-   * Takes the packet where it is the next text of the flow; else returns `false`, and nothing has happened, but that the train
-   * has ended: `joins` has been asked before.
+   * Takes the packet where it is the next text of the flow or an ACK of more; else returns `false`, and nothing has happened.
+   * `joins` has been asked before, and the train has ended.
    */
   take(
     sockets: SocketSet,
@@ -129,7 +141,6 @@ export class FlowMemo {
     length: number,
     checksumKnown: boolean,
   ): boolean {
-    if (this.isOpen) this.endTrain();
     const { tcb, words } = this;
     const start = bytes.byteOffset + offset;
     if (tcb === null || bytes !== this.array || (start & 3) !== 0) return false;
@@ -157,6 +168,7 @@ export class FlowMemo {
     seg.window = read16(bytes, tcp + 14);
     seg.payloadOffset = offset + headers;
     seg.payloadLength = total - headers;
+    seg.sackCount = 0;
     seg.hasTimestamp = hasTimestamp;
     if (hasTimestamp) {
       seg.tsVal = read32(bytes, tcp + TCP_HEADER_LENGTH + 4);
@@ -165,12 +177,18 @@ export class FlowMemo {
     // A sum of 16-bit words is 0xffff in either byte order (RFC 1071 2 B).
     const sameSum = halves(w0) + halves(w3) + halves(w4);
     if (fold(sameSum + halves(w1) + halves(w2)) !== 0xffff) return false;
-    if (!isNextText(tcb, seg)) return false;
+    const isText = total > headers;
+    if (!(isText ? isNextText(tcb, seg) : isNextAck(tcb, seg))) return false;
     if (!checksumKnown && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
-    sockets.context.stats.tcpSegmentsReceived++;
-    receiveNextText(tcb, seg, bytes, sockets.context.now);
-    if (!mayLeadTrain(tcb)) return true;
-    this.isOpen = true;
+    if (isText) {
+      sockets.context.stats.tcpSegmentsReceived++;
+      receiveNextText(tcb, seg, bytes, sockets.context.now);
+      this.isOpen = mayLeadTrain(tcb);
+    } else {
+      this.held.hold(tcb, seg);
+      this.isOpen = true;
+    }
+    if (!this.isOpen) return true;
     this.nextSeq = tcb.rcvNxt;
     this.total = total;
     this.headers = headers;
@@ -193,8 +211,8 @@ export class FlowMemo {
   }
 
   /**
-   * Takes the text of the frame's packet where it is like the train's first one, but that its text is what comes next. Else
-   * returns `false`, and nothing has happened.
+   * Takes the frame's packet where it is like the train's first one, but that its text is what comes next, or its ACK is of
+   * more. Else returns `false`, and nothing has happened.
    */
   joins(): boolean {
     const { tcb, words, frame, linkLength } = this;
@@ -203,14 +221,10 @@ export class FlowMemo {
     const start = bytes.byteOffset + offset;
     if (!this.isOpen || tcb === null || bytes !== this.array || (start & 3) !== 0) return false;
     const at = start >>> 2;
-    // The source, the destination and the ports; the length and the type of service; the ACK; flags and window.
+    // The source, the destination and the ports; the length and the type of service.
     if (words[at + 3] !== this.source || words[at + 4] !== this.destination) return false;
     if (words[at + 5] !== this.ports || words[at] !== this.first) return false;
-    if (words[at + 7] !== this.ack || ((words[at + 8] ^ this.flags) & LIKE_MASK) !== 0) return false;
-    if (this.hasTimestamp) {
-      if (words[at + 10] !== TIMESTAMPS) return false;
-      if (words[at + 11] !== this.timestamp || words[at + 12] !== this.echo) return false;
-    }
+    if (this.hasTimestamp && words[at + 10] !== TIMESTAMPS) return false;
     // Identification, TTL and checksum may be others.
     const w1 = words[at + 1];
     const w2 = words[at + 2];
@@ -218,22 +232,43 @@ export class FlowMemo {
       if ((w1 & FRAGMENT_MASK) !== 0 || (w2 & PROTOCOL_MASK) !== PROTOCOL) return false;
       if (fold(this.sameSum + halves(w1) + halves(w2)) !== 0xffff) return false;
     }
-    const { total, textLength, nextSeq, room, followers } = this;
+    const { total, textLength } = this;
     const tcp = offset + IPV4_HEADER_LENGTH;
-    if (read32(bytes, tcp + 4) !== nextSeq || textLength > room || total > frame.length - linkLength)
-      return false;
+    if (read32(bytes, tcp + 4) !== this.nextSeq || total > frame.length - linkLength) return false;
+    if (textLength === 0 ? !this.isAckOfMore(tcb, bytes, at, tcp) : !this.isNext(at)) return false;
     if (linkLength > 0 && !this.isSameLink(at)) return false;
     if (!frame.checksumOffloaded && !this.isSound(bytes, tcp, total - IPV4_HEADER_LENGTH)) return false;
+    if (textLength > 0) return this.takeFollower(tcb, bytes, offset);
+    this.held.replace(bytes, tcp);
+    return true;
+  }
+
+  /** May the ACK at word `at` take the held one's place: one with its flags, of more? */
+  private isAckOfMore(tcb: Tcb, bytes: Uint8Array, at: number, tcp: number): boolean {
+    return ((this.words[at + 8] ^ this.flags) & FLAGS_MASK) === 0 && this.held.givesWayTo(tcb, bytes, tcp);
+  }
+
+  /** May the text at word `at` be the next of the train: with the first one's ACK, flags, window and timestamps, and room for it? */
+  private isNext(at: number): boolean {
+    const { words } = this;
+    if (words[at + 7] !== this.ack || ((words[at + 8] ^ this.flags) & LIKE_MASK) !== 0) return false;
+    if (this.hasTimestamp && (words[at + 11] !== this.timestamp || words[at + 12] !== this.echo))
+      return false;
+    return this.textLength <= this.room;
+  }
+
+  private takeFollower(tcb: Tcb, bytes: Uint8Array, offset: number): boolean {
     if (this.isShown) {
       this.showNext(tcb, bytes, offset);
       return true;
     }
+    const { followers, textLength } = this;
     const { receiveBuffer } = tcb;
     const position = receiveBuffer.length + followers * textLength;
     if (receiveBuffer.lend(position, bytes, offset + this.headers, textLength) < textLength) return false;
     this.followers = followers + 1;
-    this.nextSeq = seqAdd(nextSeq, textLength);
-    this.room = room - textLength;
+    this.nextSeq = seqAdd(this.nextSeq, textLength);
+    this.room -= textLength;
     return true;
   }
 
@@ -275,8 +310,10 @@ export class FlowMemo {
 
   /** Tells TCP of the packets that have followed the train's first one: at the end of a batch, and where another one comes. */
   endTrain(): void {
-    const { tcb, followers } = this;
+    if (!this.isOpen) return;
+    const { tcb, followers, held } = this;
     this.isOpen = false;
+    if (held.count > 0) held.release(this.seg);
     if (followers === 0 || tcb === null) return;
     this.followers = 0;
     tcb.context.stats.tcpSegmentsReceived += followers;

@@ -26,7 +26,7 @@ import {
   readIpv4Source,
 } from "../wire/ipv4.ts";
 import { completeChecksum } from "../wire/offload.ts";
-import { parseTcp, SYN, TCP_HEADER_LENGTH, tcpOptionsLength, verifyTcp } from "../wire/tcp.ts";
+import { ACK, PSH, parseTcp, SYN, TCP_HEADER_LENGTH, tcpOptionsLength, verifyTcp } from "../wire/tcp.ts";
 import {
   checkUdp,
   UDP_HEADER_LENGTH,
@@ -192,10 +192,11 @@ function tcpInput(
   seg.segmentSize = segmentSize;
   seg.ecn = ecn;
   stats.tcpSegmentsReceived++;
-  const { payloadLength } = seg;
+  const isText = seg.payloadLength > 0;
+  const isUsual = (seg.flags & ~PSH) === ACK;
   const isAnswered = sockets.tcpSegmentArrives(seg, bytes, iface, answer, isForeign);
-  if (payloadLength > 0 && sockets.lastFound !== null) {
-    iface.flow.learn(bytes, offset - IPV4_HEADER_LENGTH, seg, sockets.lastFound);
+  if (isUsual && sockets.lastFound !== null) {
+    iface.flow.learn(bytes, offset - IPV4_HEADER_LENGTH, seg, sockets.lastFound, isText);
   }
   if (!isAnswered) return;
   const frame = lendFrame(iface, TCP_HEADER_LENGTH + tcpOptionsLength(answer));

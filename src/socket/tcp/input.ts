@@ -2,8 +2,11 @@ import { ECN_CE } from "../../wire/ipv4.ts";
 import { ACK, FIN, PSH, RST, SYN, type TcpSegment, tcpSequenceLength } from "../../wire/tcp.ts";
 import { GO_ON, onHandshakeAcked, processAck, STOP_AND_RESET, setSendWindow } from "./ack.ts";
 import { challengeAck, mayChallenge } from "./challenge.ts";
+import { inSlowStart } from "./congestion/slow-start.ts";
+import { isWindowUsed } from "./congestion/window-use.ts";
 import { acknowledgeNow, acknowledgeSoon, startQuickAcks } from "./delayed-ack.ts";
 import { noteMark } from "./ecn.ts";
+import { OPEN } from "./loss-recovery.ts";
 import { adoptSynOptions } from "./options.ts";
 import { reportOf } from "./sack.ts";
 import { seqAdd, seqDiff, seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
@@ -119,6 +122,48 @@ export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, no
   if (isEchoedNext(tcb, seg)) noteTimestamp(tcb, seg, now);
   onHeard(tcb, now);
   receiveText(tcb, seg, bytes, now);
+}
+
+/**
+ * Header prediction: what nearly every segment is to whom sends in bulk, a bare ACK of more than the one before. Of the steps
+ * of 3.10.7.4 only the fifth has anything to do.
+ */
+export function isNextAck(tcb: Tcb, seg: TcpSegment): boolean {
+  return (
+    seg.seq === tcb.rcvNxt &&
+    tcb.state === ESTABLISHED &&
+    (seg.flags & ~PSH) === ACK &&
+    seqGt(seg.ack, tcb.sndUna) &&
+    seqLeq(seg.ack, tcb.sndNxt) &&
+    seg.ecn !== ECN_CE &&
+    seg.payloadLength === 0 &&
+    seg.sackCount === 0 &&
+    tcb.trace === null &&
+    (!tcb.timestamps || (seg.hasTimestamp && seqLeq(tcb.tsRecent, seg.tsVal)))
+  );
+}
+
+/**
+ * May such a one be left out where another comes right behind it? Not while a loss is repaired, nor where the congestion window
+ * grows by the ACK, and HyStart++ counts its round-trip times.
+ */
+export function mayBeSuperseded(tcb: Tcb): boolean {
+  const { loss } = tcb;
+  return (
+    loss.phase === OPEN &&
+    !loss.probing &&
+    loss.duplicateAcks === 0 &&
+    !(inSlowStart(tcb) && isWindowUsed(tcb))
+  );
+}
+
+/** Takes the last of `count` such ACKs, which has superseded the others. */
+export function receiveAck(tcb: Tcb, seg: TcpSegment, count: number, now: number): void {
+  tcb.segmentsReceived += count;
+  const isEchoed = isEchoedNext(tcb, seg);
+  if (processAck(tcb, seg, true, now) !== GO_ON) return;
+  if (isEchoed) noteTimestamp(tcb, seg, now);
+  onHeard(tcb, now);
 }
 
 /** Does text that follows in the same batch leave nothing to decide but when to acknowledge it? The last one was next text. */
