@@ -68,27 +68,19 @@ export class StreamBuffer {
    */
   store(position: number, source: Uint8Array, offset: number, count: number): number {
     if (this.pool.lent.borrower === this) this.pool.lent.settle();
-    if (this.slots === NO_SLOTS) this.slots = this.pool.takeTable(this.size >> PAGE_SHIFT);
+    const room = this.takePages(position, count);
     let done = 0;
     let index = this.head + position;
     if (index >= this.size) index -= this.size;
-    while (done < count) {
-      const slot = index >> PAGE_SHIFT;
-      let page = this.slots[slot];
-      if (page === NO_PAGE) {
-        page = this.mayGrow ? this.pool.take() : NO_PAGE;
-        if (page === NO_PAGE) break;
-        this.slots[slot] = page;
-      }
-      const within = index & (PAGE_SIZE - 1);
-      const part = Math.min(count - done, PAGE_SIZE - within);
-      copyBytes(source, offset + done, this.pool.bytes, (page << PAGE_SHIFT) + within, part);
+    while (done < room) {
+      const part = this.runAt(index, room - done);
+      copyBytes(source, offset + done, this.pool.bytes, this.placeAt(index), part);
       done += part;
       index += part;
       if (index === this.size) index = 0;
     }
-    if (done > 0 && position + done > this.extent) this.extent = position + done;
-    return done;
+    if (room > 0 && position + room > this.extent) this.extent = position + room;
+    return room;
   }
 
   /** Does what `store` does, but text that comes next is left where it is for now, if it may be: see `LentText`. */
@@ -100,7 +92,7 @@ export class StreamBuffer {
       !mayBorrow ||
       position !== lent.length ||
       !lent.hasRoomFor(source) ||
-      !this.takePages(position, count)
+      this.takePages(position, count) < count
     ) {
       return this.store(position, source, offset, count);
     }
@@ -109,19 +101,37 @@ export class StreamBuffer {
     return count;
   }
 
-  /** Sees to it that there are pages for `count` bytes at `position`, as far as the pool has any: returns whether there are. */
-  private takePages(position: number, count: number): boolean {
+  /** Sees to it that there are pages for `count` bytes at `position`, as far as the pool has any: returns for how many. */
+  private takePages(position: number, count: number): number {
+    if (count === 0) return 0;
     if (this.slots === NO_SLOTS) this.slots = this.pool.takeTable(this.size >> PAGE_SHIFT);
-    const first = (this.head + position) >> PAGE_SHIFT;
-    const last = (this.head + position + count - 1) >> PAGE_SHIFT;
+    const index = this.head + position;
+    const first = index >> PAGE_SHIFT;
+    const last = (index + count - 1) >> PAGE_SHIFT;
     for (let i = first; i <= last; i++) {
       const slot = i < this.slots.length ? i : i - this.slots.length;
       if (this.slots[slot] !== NO_PAGE) continue;
       const page = this.mayGrow ? this.pool.take() : NO_PAGE;
-      if (page === NO_PAGE) return false;
+      if (page === NO_PAGE) return Math.max((i << PAGE_SHIFT) - index, 0);
       this.slots[slot] = page;
     }
-    return true;
+    return count;
+  }
+
+  /** Bytes from the ring's `index` on, at most `count`, that lie one behind the other in the pool: pages often do. */
+  private runAt(index: number, count: number): number {
+    const { slots } = this;
+    let length = PAGE_SIZE - (index & (PAGE_SIZE - 1));
+    for (let slot = index >> PAGE_SHIFT; length < count; slot++) {
+      if (slot + 1 === slots.length || slots[slot + 1] !== slots[slot] + 1) return length;
+      length += PAGE_SIZE;
+    }
+    return count;
+  }
+
+  /** Where in the pool the byte at the ring's `index` is. */
+  private placeAt(index: number): number {
+    return (this.slots[index >> PAGE_SHIFT] << PAGE_SHIFT) + (index & (PAGE_SIZE - 1));
   }
 
   /** Declares the first `count` bytes behind `length` to be in order: they were stored, and no gap is before them. */
@@ -150,10 +160,8 @@ export class StreamBuffer {
     let index = this.head + position;
     if (index >= this.size) index -= this.size;
     while (done < count) {
-      const within = index & (PAGE_SIZE - 1);
-      const part = Math.min(count - done, PAGE_SIZE - within);
-      const page = this.slots[index >> PAGE_SHIFT];
-      copyBytes(this.pool.bytes, (page << PAGE_SHIFT) + within, target, offset + done, part);
+      const part = this.runAt(index, count - done);
+      copyBytes(this.pool.bytes, this.placeAt(index), target, offset + done, part);
       done += part;
       index += part;
       if (index === this.size) index = 0;
@@ -174,7 +182,7 @@ export class StreamBuffer {
   get firstAt(): number {
     const { lent } = this.pool;
     if (lent.borrower === this) return lent.firstAt;
-    return (this.slots[this.head >> PAGE_SHIFT] << PAGE_SHIFT) + (this.head & (PAGE_SIZE - 1));
+    return this.placeAt(this.head);
   }
 
   /** Bytes from position 0 on that lie there one behind the other: up to the end of a page, or of a piece that is lent. */
@@ -199,10 +207,7 @@ export class StreamBuffer {
     const passed = (index >> PAGE_SHIFT) - before;
     if (index >= this.size) index -= this.size;
     this.head = index;
-    for (let i = 0, slot = before; i < passed; i++) {
-      this.release(slot);
-      if (++slot === this.slots.length) slot = 0;
-    }
+    this.releaseSlots(before, passed);
   }
 
   /** Pages that this buffer may still take. */
@@ -241,7 +246,17 @@ export class StreamBuffer {
   private releaseFrom(kept: number): void {
     const first = this.head >> PAGE_SHIFT;
     const used = ((this.head + this.extent - 1) >> PAGE_SHIFT) - first + 1;
-    for (let i = kept; i < used; i++) this.release((first + i) % this.slots.length);
+    if (kept < used) this.releaseSlots((first + kept) % this.slots.length, used - kept);
+  }
+
+  /** The last one first: they are taken again in the order in which they lie in the pool, if they lay in it. */
+  private releaseSlots(first: number, count: number): void {
+    let slot = first + count - 1;
+    if (slot >= this.slots.length) slot -= this.slots.length;
+    for (let i = 0; i < count; i++) {
+      this.release(slot);
+      slot = (slot === 0 ? this.slots.length : slot) - 1;
+    }
   }
 
   private release(slot: number): void {

@@ -17,16 +17,15 @@ export function resetFullBw(bbr: BbrState, rate = 0): void {
   bbr.fullBwNow = false;
 }
 
-/** 5.3.1.2. */
+/** 5.3.1.2. Any ACK of a round may show that the rate has grown: the first one may be the one behind a loss. */
 export function checkFullBwReached(bbr: BbrState, tcb: Tcb, ack: AckSample): void {
-  if (!bbr.roundStart) return;
-  const isHeldBack = noteHeldBack(bbr, tcb);
+  const isHeldBack = bbr.roundStart && noteHeldBack(bbr, tcb);
   if (bbr.fullBwNow || ack.appLimited || bbr.deliveryRate === 0) return;
   if (bbr.deliveryRate >= bbr.fullBw * GROWTH) {
     resetFullBw(bbr, bbr.deliveryRate);
     return;
   }
-  if (isHeldBack) return;
+  if (!bbr.roundStart || isHeldBack) return;
   bbr.fullBwCount++;
   if (bbr.fullBwCount < ROUNDS) return;
   bbr.fullBwNow = true;
