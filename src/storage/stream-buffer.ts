@@ -141,7 +141,9 @@ export class StreamBuffer {
 
   /** Stores bytes behind the last one; returns how many fitted into the limit and the pool. */
   append(source: Uint8Array, offset: number, count: number): number {
-    const stored = this.store(this.length, source, offset, Math.min(count, this.limit - this.length));
+    // A limit that was made smaller may lie before the end.
+    const room = Math.max(this.limit - this.length, 0);
+    const stored = this.store(this.length, source, offset, Math.min(count, room));
     this.length += stored;
     return stored;
   }

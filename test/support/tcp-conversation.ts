@@ -152,6 +152,11 @@ export class Conversation {
     this.host.moveTo(this.now + ms);
   }
 
+  /** Time passes in which nobody polls, as where the processor has others to serve. */
+  pauses(ms: number): void {
+    this.host.sleep(ms);
+  }
+
   /** Takes what was sent and not looked at. */
   sent(): Emitted[] {
     return this.host.outbox.splice(0);

@@ -119,6 +119,12 @@ export class TestHost {
     }
   }
 
+  /** Moves the time on at once, past whatever is due. */
+  sleep(ms: number): void {
+    this.clock += ms;
+    this.run();
+  }
+
   /** The control block of a connection, or `null`. */
   findTcb(localPort: number, peerPort: number): Tcb | null {
     return this.stack.sockets.findTcb(this.ours, localPort, this.peers, peerPort);

@@ -12,6 +12,7 @@ import { OPEN, RECOVERY } from "./loss-recovery.ts";
 import { NO_PROBE, noteMtuProbe, PROBE_WAITS, probeLength } from "./mtu-probe.ts";
 import { isWorthSending, noteShort } from "./nagle.ts";
 import { writeSynOptions } from "./options.ts";
+import { mayGo, notePaced } from "./pacing.ts";
 import { limitedTransmit, underWay } from "./recovery.ts";
 import { textRoom, writeSack } from "./sack.ts";
 import { noteResent, noteSent, noteTailResent } from "./scoreboard.ts";
@@ -40,11 +41,6 @@ import { receiveWindow, takeWindowField } from "./window.ts";
 
 /** The type of service but for its ECN bits (RFC 2474 3). */
 const DSCP_MASK = 0xfc;
-
-/** What is paced goes in bursts of so many ms: no timer is much finer. */
-const PACING_GRANULARITY_MS = 1;
-/** So much of the time in which nothing was sent may be used later. */
-const PACING_CREDIT_MS = 4;
 
 /**
  * Decides what a connection sends next: RFC 9293 3.8.6.2.1 (silly-window avoidance), 3.7.4 (Nagle), 3.8.6.1 (probes).
@@ -373,16 +369,12 @@ function sendNew(
 function countSending(tcb: Tcb, length: number, idle: boolean, now: number): void {
   tcb.lastSentAt = now;
   tcb.control.onSend(tcb, length, idle, now);
-  if (tcb.pacingRate === Number.POSITIVE_INFINITY) return;
-  // A timer is late by a ms or two, and what it has held back is made up for; a longer pause is not.
-  tcb.nextSendAt = Math.max(tcb.nextSendAt, now - PACING_CREDIT_MS) + length / tcb.pacingRate;
+  notePaced(tcb, length, now);
 }
 
 /** Is it too early for the next segment? Then the pacing timer runs. */
 function isPaced(tcb: Tcb, now: number): boolean {
-  if (tcb.pacingRate === Number.POSITIVE_INFINITY) return false;
-  // Timers are no finer: what is due within that time goes at once.
-  if (tcb.nextSendAt <= now + PACING_GRANULARITY_MS) return false;
+  if (mayGo(tcb, now)) return false;
   tcb.paceAt = tcb.nextSendAt;
   schedule(tcb);
   return true;

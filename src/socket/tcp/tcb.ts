@@ -216,6 +216,8 @@ export class Tcb {
   deliveryRate = 0;
   /** What paces the connection lets the next segment go at this time, in ms. */
   nextSendAt = 0;
+  /** ms of sending at this pace that late timers have cost, and that are made up for bit by bit. */
+  behindMs = 0;
 
   // Zero-window probing: RFC 9293 3.8.6.1.
   probing = false;

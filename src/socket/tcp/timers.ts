@@ -6,6 +6,7 @@ import { onDelayedAckTimeout } from "./delayed-ack.ts";
 import { startFrto } from "./frto.ts";
 import { AFTER_TIMEOUT, OPEN, RECOVERY } from "./loss-recovery.ts";
 import { suspectBlackHole } from "./mtu-probe.ts";
+import { onPaceTimeout } from "./pacing.ts";
 import { explainsSilence } from "./path-mtu.ts";
 import { askForWindow, endIfStalled } from "./pressure.ts";
 import { detectLosses } from "./rack.ts";
@@ -81,10 +82,7 @@ export function runTimers(tcb: Tcb, now: number): void {
   if (tcb.reorderAt <= now) onReorderingTimeout(tcb, now);
   if (tcb.probeAt <= now) onProbeTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.retransmitAt <= now) onRetransmissionTimeout(tcb, now);
-  if (tcb.paceAt <= now) {
-    tcb.paceAt = NEVER;
-    ready(tcb);
-  }
+  if (tcb.paceAt <= now) onPaceTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.persistAt <= now) onPersistTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.keepAliveAt <= now) onKeepAliveTimeout(tcb, now);
   if (tcb.state !== CLOSED && tcb.delayedAckAt <= now) onDelayedAckTimeout(tcb);

@@ -32,6 +32,40 @@ describe("a connection that is paced", () => {
     expect(times(s, 1_200)).toEqual([1_050, 1_056, 1_066, 1_076]);
   });
 
+  scenario("makes up for a timer that is late by more, at twice the pace", () => {
+    const s = paced();
+    s.writes(20_000);
+    s.tcb!.cwnd = 20_000;
+    expect(times(s, 20)).toEqual([0, 6, 16]);
+    // The next one is due at 26.
+    s.pauses(26);
+    expect(times(s, 100)).toEqual([46, 46, 52, 57, 66, 76, 86, 96]);
+  });
+
+  scenario("but for no more than 50 ms", () => {
+    const s = paced();
+    s.writes(60_000);
+    s.tcb!.cwnd = 60_000;
+    expect(times(s, 20)).toEqual([0, 6, 16]);
+    s.pauses(90);
+    // 80 of 84 ms have been lost; ten intervals are half as long.
+    const sent = times(s, 195);
+    expect(sent.slice(0, 4)).toEqual([110, 110, 116, 121]);
+    expect(sent.slice(-3)).toEqual([166, 176, 186]);
+    expect(sent).toHaveLength(14);
+  });
+
+  scenario("makes up for nothing where the window, or the program, held it back", () => {
+    const s = paced();
+    s.writes(60_000);
+    s.tcb!.cwnd = 3_000;
+    expect(times(s, 20)).toEqual([0, 6, 16]);
+    s.pauses(80);
+    s.tcb!.cwnd = 6_000;
+    s.receives({ ack: 3_001 });
+    expect(times(s, 130)).toEqual([100, 106, 116, 126]);
+  });
+
   scenario("sends at once what is due within a ms: no timer is finer", () => {
     const s = paced();
     s.tcb!.pacingRate = 4_000;
