@@ -256,7 +256,16 @@ describe("what is kept", () => {
   ];
   /** Of a measurement, a hold-up or a limit that is over; `finSeq` goes with `finPending`. */
   const OF_THE_PAST = [
-    ...["rttSeq", "rttStart", "finSeq", "nextSendAt", "behindMs", "challengeWindowStart", "challengeCount", "limitSince"],
+    ...[
+      "rttSeq",
+      "rttStart",
+      "finSeq",
+      "nextSendAt",
+      "behindMs",
+      "challengeWindowStart",
+      "challengeCount",
+      "limitSince",
+    ],
     ...[
       "progressAt",
       "progressBytes",
