@@ -4,6 +4,7 @@ import { dlopen, ptr } from "bun:ffi";
 import { readFileSync } from "node:fs";
 import { Namespace, until } from "../test/support/system.ts";
 import type { DeviceType } from "./floor-link.ts";
+import { undisturbed } from "./undisturbed.ts";
 
 export const ADDRESS = "10.77.0.1";
 export const KERNEL = "10.77.0.100";
@@ -103,7 +104,11 @@ export class Arena {
   }
 
   /** The kernel sends to the server (`tx`) or receives from it (`rx`), over one connection. */
-  async transfer(direction: "tx" | "rx", seconds: number): Promise<Transfer> {
+  transfer(direction: "tx" | "rx", seconds: number): Promise<Transfer> {
+    return undisturbed(() => this.transferOnce(direction, seconds));
+  }
+
+  private async transferOnce(direction: "tx" | "rx", seconds: number): Promise<Transfer> {
     const command = [...this.client, ADDRESS, direction === "tx" ? "9" : "19", direction, `${seconds}`];
     const before = this.processorTime();
     const { stdout, stderr } = await this.ns.run(command, { timeoutMs: seconds * 1000 + 20_000 });
@@ -116,7 +121,11 @@ export class Arena {
   }
 
   /** Round-trip times of 500 pings, 2 ms apart, in microseconds. */
-  async ping(): Promise<number[]> {
+  ping(): Promise<number[]> {
+    return undisturbed(() => this.pingOnce());
+  }
+
+  private async pingOnce(): Promise<number[]> {
     const { stdout } = await this.ns.run(["ping", "-c", "500", "-i", "0.002", ADDRESS], {
       timeoutMs: 20_000,
     });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ADDRESS, Arena, type Server } from "../arena.ts";
 import { EVENTS, LOOP, ours } from "../servers.ts";
 import { median } from "../support.ts";
+import { undisturbed } from "../undisturbed.ts";
 
 /** One thing that is measured: a number for each round; NaN where a measurement failed. */
 export class Series {
@@ -123,7 +124,8 @@ export async function countPerSecond(
   ...rest: readonly (string | number)[]
 ): Promise<number> {
   const words = [mode, ADDRESS, port, warmSeconds, seconds, ...rest].map(String);
-  return perSecond(await arena.run(words, (warmSeconds + seconds) * 1000 + PATIENCE_MS));
+  const timeoutMs = (warmSeconds + seconds) * 1000 + PATIENCE_MS;
+  return perSecond(await undisturbed(() => arena.run(words, timeoutMs)));
 }
 
 /** `COUNT UNIT SECONDS s` */
