@@ -114,6 +114,13 @@ class Subject {
     this.received.push(...target.subarray(0, Math.max(count, 0)));
   }
 
+  /** The program writes, and what may leave does. */
+  write(length: number, now: number): void {
+    this.socket?.write(new Uint8Array(length));
+    this.poll(now);
+    this.sent.push(...this.device.take().map((bytes) => Buffer.from(bytes).toString("hex")));
+  }
+
   /** A consumer may throw: the poll is over then, and the next one goes on. */
   poll(now: number): void {
     for (let more = true; more; ) {
@@ -127,12 +134,14 @@ class Subject {
 
   /** Since it was asked last. */
   seen() {
-    const { state, sndWnd, rcvWnd, bytesReceived } = this.socket?.info() ?? {};
+    const { state, sndWnd, rcvWnd, bytesReceived, segmentsReceived, flightSize, mss } =
+      this.socket?.info() ?? {};
     // The program may have started one.
     const trace = (this.socket as unknown as { block: { trace: TcpTrace | null } } | null)?.block.trace;
     this.sent.push(JSON.stringify(trace?.events() ?? []));
     const [received, sent] = [this.received.splice(0), this.sent.splice(0)];
-    return { received, sent, state, sndWnd, rcvWnd, bytesReceived, ...this.stack.stats };
+    const numbers = { sndWnd, rcvWnd, bytesReceived, segmentsReceived, flightSize, mss };
+    return { received, sent, state, ...numbers, ...this.stack.stats };
   }
 }
 
@@ -175,15 +184,35 @@ export class Both {
     this.arrive([packet], vouched);
   }
 
+  /** The program writes so much. */
+  writes(length: number): void {
+    this.now += 1;
+    this.predicting.write(length, this.now);
+    this.plodding.write(length, this.now);
+    this.compare();
+  }
+
   /** All of them between two polls. */
   arrive(packets: readonly Uint8Array[], vouched = false): void {
     this.now += 1;
     this.predicting.arrive(packets, this.now, vouched, this.reads);
     this.plodding.arrive(packets, this.now, vouched, this.reads);
+    this.compare();
+  }
+
+  private compare(): void {
     const seen = this.predicting.seen();
     expect(seen).toEqual(this.plodding.seen());
     this.bytesReceived = seen.bytesReceived ?? 0;
+    this.flightSize = seen.flightSize ?? 0;
+    this.mss = seen.mss ?? 0;
+    this.state = seen.state;
   }
+
+  /** Of both, when they were looked at last. */
+  flightSize = 0;
+  mss = 0;
+  state: string | undefined;
 
   /** In order, up to now. */
   bytesReceived = 0;

@@ -144,17 +144,12 @@ export function isNextAck(tcb: Tcb, seg: TcpSegment): boolean {
 }
 
 /**
- * May such a one be left out where another comes right behind it? Not while a loss is repaired, nor where the congestion window
- * grows by the ACK, and HyStart++ counts its round-trip times.
+ * May such a one be left out where another comes right behind it? Not while a loss is repaired or looked for, nor where the
+ * congestion window grows by the ACK, and HyStart++ counts its round-trip times.
  */
 export function mayBeSuperseded(tcb: Tcb): boolean {
-  const { loss } = tcb;
-  return (
-    loss.phase === OPEN &&
-    !loss.probing &&
-    loss.duplicateAcks === 0 &&
-    !(inSlowStart(tcb) && isWindowUsed(tcb))
-  );
+  const { phase, probing } = tcb.loss;
+  return phase === OPEN && !probing && !(inSlowStart(tcb) && isWindowUsed(tcb));
 }
 
 /** Takes the last of `count` such ACKs, which has superseded the others. */

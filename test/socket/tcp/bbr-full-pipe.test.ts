@@ -40,6 +40,22 @@ describe("the pipe", () => {
     expect(bbr.fullBw).toBe(20);
   });
 
+  test("is not full where any ACK of the round shows growth, and the first one, behind a loss, none", () => {
+    const { bbr, round } = startup();
+    for (let rate = 12; rate < 100; rate *= 1.3) {
+      bbr.roundStart = true;
+      expect(round(2)).toBe(false);
+      bbr.roundStart = false;
+      expect(round(rate * 1.3)).toBe(false);
+    }
+  });
+
+  test("is not counted to be full but by rounds", () => {
+    const { bbr, round } = startup();
+    bbr.roundStart = false;
+    for (let ack = 0; ack < 10; ack++) expect(round(12)).toBe(false);
+  });
+
   test("is, where round-trip times show a queue, whoever holds text back", () => {
     const { bbr, round } = startup();
     bbr.rttMs = 150;
