@@ -169,17 +169,13 @@ class Channel {
       this.head = 0;
       this.tail = 0;
     }
-    let slot = this.tail;
-    if (this.writerClosed || this.readerClosed) {
-      slot = this.slots;
-      this.writing = false;
-    } else if (this.hasRoom) {
-      this.writing = true;
-    } else {
-      this.writing = false;
+    const isOpen = !this.writerClosed && !this.readerClosed;
+    this.writing = isOpen && this.hasRoom;
+    if (isOpen && !this.writing) {
       this.blocked = true;
       return null;
     }
+    const slot = isOpen ? this.tail : this.slots;
     const frame = this.outgoing;
     frame.offset = slot * this.slotSize + this.firstByte;
     frame.length = length;

@@ -1,3 +1,5 @@
+import type { IpAddress } from "../wire/ip-address.ts";
+
 /**
  * SipHash-2-4 with a 128-bit key over 32-bit words: the keyed function of RFC 6528 (initial sequence numbers) and
  * RFC 6056 (ephemeral ports), and of SYN cookies. It runs once or twice a connection. Each 64-bit variable is a pair of 32-bit integers.
@@ -93,4 +95,21 @@ function carry(a: number, b: number, sum: number): number {
 /** A hash with a key of its own. */
 export function keyedSipHash(random: { next(): number }): SipHash {
   return new SipHash(Int32Array.of(random.next(), random.next(), random.next(), random.next()));
+}
+
+/**
+ * Puts both addresses from `at` on into the words that are to be hashed, and returns one past the last. What else there is of
+ * an IPv4 address is the same for all.
+ */
+export function putAddresses(words: Int32Array, at: number, one: IpAddress, other: IpAddress): number {
+  words[at] = one.w3;
+  words[at + 1] = other.w3;
+  if (one.family === 4) return at + 2;
+  words[at + 2] = one.w0;
+  words[at + 3] = one.w1;
+  words[at + 4] = one.w2;
+  words[at + 5] = other.w0;
+  words[at + 6] = other.w1;
+  words[at + 7] = other.w2;
+  return at + 8;
 }

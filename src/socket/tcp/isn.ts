@@ -1,9 +1,11 @@
 import type { Random } from "../../random.ts";
 import type { IpAddress } from "../../wire/ip-address.ts";
-import { keyedSipHash, type SipHash } from "../siphash.ts";
+import { keyedSipHash, putAddresses, type SipHash } from "../siphash.ts";
 
 /** The clock of RFC 9293 3.4.1 ticks every 4 microseconds. */
 const TICKS_PER_MS = 250;
+/** What is hashed where both ends have IPv4 addresses: the ports and those. */
+const IPV4_WORDS = 3;
 
 /**
  * Initial sequence numbers: ISN = M + F(local address, local port, remote address, remote port, secret), RFC 6528 3 and
@@ -42,26 +44,15 @@ export class IsnGenerator {
   private turnTo(local: IpAddress, localPort: number, remote: IpAddress, remotePort: number): void {
     const { hash, words } = this;
     const ports = (localPort << 16) | remotePort;
-    // What else there is of IPv4 addresses is the same for all.
-    const count = remote.family === 4 ? 3 : 9;
     const isKnown =
-      count === 3 &&
-      this.count === 3 &&
+      remote.family === 4 &&
+      this.count === IPV4_WORDS &&
       words[0] === ports &&
       words[1] === local.w3 &&
       words[2] === remote.w3;
     if (isKnown) return;
     words[0] = ports;
-    words[1] = local.w3;
-    words[2] = remote.w3;
-    if (count === 9) {
-      words[3] = local.w0;
-      words[4] = local.w1;
-      words[5] = local.w2;
-      words[6] = remote.w0;
-      words[7] = remote.w1;
-      words[8] = remote.w2;
-    }
+    const count = putAddresses(words, 1, local, remote);
     this.count = count;
     this.low = hash.hash(words, count);
     this.high = hash.high;

@@ -3,7 +3,7 @@ import { copyAddress } from "../../wire/ip-address.ts";
 import { ACK, CWR, ECE, resetTcpOptions, SYN, TcpSegment } from "../../wire/tcp.ts";
 import type { SocketContext } from "../context.ts";
 import type { Path } from "../routing.ts";
-import { keyedSipHash, type SipHash } from "../siphash.ts";
+import { keyedSipHash, putAddresses, type SipHash } from "../siphash.ts";
 import { announcedMss, DEFAULT_MSS_IPV4, DEFAULT_MSS_IPV6 } from "./options.ts";
 import { seqAdd, seqDiff, seqGt } from "./seq.ts";
 import { timestampClock } from "./timestamps.ts";
@@ -86,19 +86,8 @@ export class SynCookies {
     words[0] = (seg.destinationPort << 16) | seg.sourcePort;
     words[1] = irs;
     words[2] = (period << 3) | index;
-    words[3] = destination.w3;
-    words[4] = source.w3;
-    let count = 5;
-    // What else there is of an IPv4 address is the same for all, and the hash takes most of the time of a cookie.
-    if (source.family === 6) {
-      words[5] = destination.w0;
-      words[6] = destination.w1;
-      words[7] = destination.w2;
-      words[8] = source.w0;
-      words[9] = source.w1;
-      words[10] = source.w2;
-      count = 11;
-    }
+    // The hash takes most of the time of a cookie.
+    const count = putAddresses(words, 3, destination, source);
     this.hash ??= keyedSipHash(this.random);
     return (this.hash.hash(words, count) & HASH_MASK) | (period & 1 ? ODD_PERIOD : 0) | index;
   }
