@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 
-/** Of all processors' time; on a machine of two, as much again of the one that the program needs. */
+/** A share of all processors' time. */
 const TOLERATED = 0.03;
 const TRIES = 5;
 

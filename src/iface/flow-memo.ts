@@ -306,6 +306,7 @@ export class FlowMemo {
   beginBatch(): void {
     this.isOpen = false;
     this.followers = 0;
+    this.held.count = 0;
   }
 
   /** Tells TCP of the packets that have followed the train's first one: at the end of a batch, and where another one comes. */
