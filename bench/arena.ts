@@ -108,6 +108,11 @@ export class Arena {
     return undisturbed(() => this.transferOnce(direction, seconds));
   }
 
+  /** The same for nothing, however disturbed. */
+  async warmUp(direction: "tx" | "rx", seconds: number): Promise<void> {
+    await this.transferOnce(direction, seconds);
+  }
+
   private async transferOnce(direction: "tx" | "rx", seconds: number): Promise<Transfer> {
     const command = [...this.client, ADDRESS, direction === "tx" ? "9" : "19", direction, `${seconds}`];
     const before = this.processorTime();

@@ -174,8 +174,8 @@ try {
           const arena = await Arena.open(server, client, values.pin, arenas.length);
           arenas.push(arena);
           // Once for nothing, and long.
-          await arena.transfer("tx", WARM_UPS * seconds);
-          await arena.transfer("rx", WARM_UPS * seconds);
+          await arena.warmUp("tx", WARM_UPS * seconds);
+          await arena.warmUp("rx", WARM_UPS * seconds);
           entries.push({ arena, results: new Results() });
         } catch (error) {
           console.log(`${server.name} is left out, it did not start: ${error}\n`);

@@ -36,7 +36,7 @@ export async function openProcessor(setting: Setting): Promise<Contest> {
     const arena = await Arena.open(server, client, false, 900 + i);
     arenas.push(arena);
     // Once for nothing, and long: what an engine needs to compile what runs often is no cost of a GiB.
-    await arena.transfer("tx", WARM_UPS * warmSeconds);
+    await arena.warmUp("tx", WARM_UPS * warmSeconds);
   }
   const ours = new Costs(arenas[0].server.name);
   const lwips = new Costs(LWIP);

@@ -314,8 +314,9 @@ export class FlowMemo {
     if (!this.isOpen) return;
     const { tcb, followers, held } = this;
     this.isOpen = false;
-    if (held.count > 0) held.release(this.seg);
-    if (followers === 0 || tcb === null) return;
+    if (tcb === null) return;
+    if (held.count > 0) held.release(tcb, this.seg);
+    if (followers === 0) return;
     this.followers = 0;
     tcb.context.stats.tcpSegmentsReceived += followers;
     receiveTrain(tcb, followers, this.textLength, this.tsEcr, tcb.context.now);

@@ -15,7 +15,6 @@ const TS_ECR_AT = TCP_HEADER_LENGTH + 8;
 export class HeldAck {
   /** ACKs that have come, of which the last one is left; 0 where none is held. */
   count = 0;
-  private tcb: Tcb | null = null;
   private mayGiveWay = false;
   private ack = 0;
   private window = 0;
@@ -26,7 +25,6 @@ export class HeldAck {
   /** Holds a segment that `isNextAck` is true of. */
   hold(tcb: Tcb, seg: TcpSegment): void {
     this.count = 1;
-    this.tcb = tcb;
     this.mayGiveWay = mayBeSuperseded(tcb);
     this.ack = seg.ack;
     this.window = seg.window;
@@ -53,10 +51,9 @@ export class HeldAck {
     this.tsEcr = read32(bytes, tcp + TS_ECR_AT);
   }
 
-  /** Tells TCP; `seg` is made use of, and of the rest of its fields those are right that the packets' addresses are in. */
-  release(seg: TcpSegment): void {
-    const { tcb, count } = this;
-    if (tcb === null) return;
+  /** Tells TCP of it, in `seg`. */
+  release(tcb: Tcb, seg: TcpSegment): void {
+    const { count } = this;
     this.count = 0;
     seg.seq = tcb.rcvNxt;
     seg.ack = this.ack;

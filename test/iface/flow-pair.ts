@@ -104,8 +104,7 @@ class Subject {
       if (vouched && this.device instanceof TestDevice) this.device.injectJoined(packet, 1_000);
       else this.device.inject(packet);
     }
-    this.poll(now);
-    this.sent.push(...this.device.take().map((bytes) => Buffer.from(bytes).toString("hex")));
+    this.run(now);
     // Now and then a byte is left, so that not every piece meets an empty buffer.
     const { socket, target } = this;
     if (!reads || socket === null || socket.isClosed || socket.readableBytes === 0) return;
@@ -117,6 +116,11 @@ class Subject {
   /** The program writes, and what may leave does. */
   write(length: number, now: number): void {
     this.socket?.write(new Uint8Array(length));
+    this.run(now);
+  }
+
+  /** Polls, and notes what is sent. */
+  private run(now: number): void {
     this.poll(now);
     this.sent.push(...this.device.take().map((bytes) => Buffer.from(bytes).toString("hex")));
   }
@@ -206,13 +210,11 @@ export class Both {
     this.bytesReceived = seen.bytesReceived ?? 0;
     this.flightSize = seen.flightSize ?? 0;
     this.mss = seen.mss ?? 0;
-    this.state = seen.state;
   }
 
   /** Of both, when they were looked at last. */
   flightSize = 0;
   mss = 0;
-  state: string | undefined;
 
   /** In order, up to now. */
   bytesReceived = 0;

@@ -146,7 +146,7 @@ test("TCP is told the last one's numbers, its timestamps, too", () => {
   held.hold(tcb, seg);
   const later = { ack: 20, window: 4, hasTimestamp: true, tsVal: 5, tsEcr: 6, flags: ACK };
   held.replace(tcpPacket({ from: "10.0.0.1", to: "10.0.0.2" }, later), IPV4_HEADER_LENGTH);
-  held.release(seg);
+  held.release(tcb, seg);
   expect(seg).toMatchObject({ ack: 20, window: 4, tsVal: 5, tsEcr: 6, seq: tcb.rcvNxt, payloadLength: 0 });
   expect(tcb.segmentsReceived).toBe(2);
   expect(held.count).toBe(0);

@@ -99,15 +99,22 @@ function processSegment(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, now: numbe
  */
 export function isNextText(tcb: Tcb, seg: TcpSegment): boolean {
   return (
-    seg.seq === tcb.rcvNxt &&
-    tcb.state === ESTABLISHED &&
-    (seg.flags & ~PSH) === ACK &&
+    isUsual(tcb, seg) &&
     seg.ack === tcb.sndUna &&
     seg.window << tcb.sndWindShift === tcb.sndWnd &&
     tcb.sndWnd > 0 &&
-    seg.ecn !== ECN_CE &&
     seg.payloadLength > 0 &&
-    seg.payloadLength <= receiveWindow(tcb) &&
+    seg.payloadLength <= receiveWindow(tcb)
+  );
+}
+
+/** What both predictions ask of a segment: nothing is in it, or known of the connection, that another step looks at. */
+function isUsual(tcb: Tcb, seg: TcpSegment): boolean {
+  return (
+    seg.seq === tcb.rcvNxt &&
+    tcb.state === ESTABLISHED &&
+    (seg.flags & ~PSH) === ACK &&
+    seg.ecn !== ECN_CE &&
     seg.sackCount === 0 &&
     tcb.trace === null &&
     (!tcb.timestamps || (seg.hasTimestamp && seqLeq(tcb.tsRecent, seg.tsVal)))
@@ -130,16 +137,7 @@ export function receiveNextText(tcb: Tcb, seg: TcpSegment, bytes: Uint8Array, no
  */
 export function isNextAck(tcb: Tcb, seg: TcpSegment): boolean {
   return (
-    seg.seq === tcb.rcvNxt &&
-    tcb.state === ESTABLISHED &&
-    (seg.flags & ~PSH) === ACK &&
-    seqGt(seg.ack, tcb.sndUna) &&
-    seqLeq(seg.ack, tcb.sndNxt) &&
-    seg.ecn !== ECN_CE &&
-    seg.payloadLength === 0 &&
-    seg.sackCount === 0 &&
-    tcb.trace === null &&
-    (!tcb.timestamps || (seg.hasTimestamp && seqLeq(tcb.tsRecent, seg.tsVal)))
+    isUsual(tcb, seg) && seqGt(seg.ack, tcb.sndUna) && seqLeq(seg.ack, tcb.sndNxt) && seg.payloadLength === 0
   );
 }
 

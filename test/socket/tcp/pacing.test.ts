@@ -9,6 +9,15 @@ function paced(): Conversation {
   return s;
 }
 
+/** So much has been written, and the window allows `cwnd` bytes: three segments have left, the next one is due at 26 ms. */
+function sending(bytes: number, cwnd = bytes): Conversation {
+  const s = paced();
+  s.writes(bytes);
+  s.tcb!.cwnd = cwnd;
+  expect(times(s, 20)).toEqual([0, 6, 16]);
+  return s;
+}
+
 /** When, in ms since the scenario began, what is sent until `until` leaves. */
 function times(s: Conversation, until: number): number[] {
   s.passes(until - s.now);
@@ -33,20 +42,13 @@ describe("a connection that is paced", () => {
   });
 
   scenario("makes up for a timer that is late by more, at twice the pace", () => {
-    const s = paced();
-    s.writes(20_000);
-    s.tcb!.cwnd = 20_000;
-    expect(times(s, 20)).toEqual([0, 6, 16]);
-    // The next one is due at 26.
+    const s = sending(20_000);
     s.pauses(26);
     expect(times(s, 100)).toEqual([46, 46, 52, 57, 66, 76, 86, 96]);
   });
 
   scenario("but for no more than 50 ms", () => {
-    const s = paced();
-    s.writes(60_000);
-    s.tcb!.cwnd = 60_000;
-    expect(times(s, 20)).toEqual([0, 6, 16]);
+    const s = sending(60_000);
     s.pauses(90);
     // 80 of 84 ms have been lost; ten intervals are half as long.
     const sent = times(s, 195);
@@ -56,10 +58,7 @@ describe("a connection that is paced", () => {
   });
 
   scenario("makes up for nothing where the window, or the program, held it back", () => {
-    const s = paced();
-    s.writes(60_000);
-    s.tcb!.cwnd = 3_000;
-    expect(times(s, 20)).toEqual([0, 6, 16]);
+    const s = sending(60_000, 3_000);
     s.pauses(80);
     s.tcb!.cwnd = 6_000;
     s.receives({ ack: 3_001 });
